@@ -1,0 +1,101 @@
+"""Where things are and what the user chose: two frozen structs, passed down, never global.
+
+Not here: what the host can do (that is probed by drivers) and what users of the cloud chose (that is in the database).
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from pileus.errors import SettingError
+
+SOCKET_PATH_MAX = 107  # unix(7): sun_path holds 108 bytes, one of them the terminating null
+
+
+class Paths(msgspec.Struct, frozen=True):
+    """The folders of one cloud, as the user's own processes see them."""
+
+    config: Path  # config.toml, the user's choices
+    data: Path  # the database, images, disks: what `destroy` removes
+    state: Path  # logs
+    run: Path  # sockets, locks, pid files: worthless after a reboot
+    cache: Path  # guest images and packages, shared by all clouds of this user
+
+    @classmethod
+    def resolve(cls, env: Mapping[str, str] | None = None) -> Paths:
+        """The folders that the environment asks for: PILEUS_HOME moves all but the cache, else the XDG base directories.
+
+        Source: https://specifications.freedesktop.org/basedir-spec/latest/
+        """
+        env = os.environ if env is None else env
+        home = Path(env.get("HOME") or Path.home())
+        cache = Path(env.get("PILEUS_CACHE") or Path(env.get("XDG_CACHE_HOME") or home / ".cache") / "pileus")
+        if root := env.get("PILEUS_HOME"):
+            top = Path(root).absolute()
+            return cls(top / "config", top / "data", top / "state", top / "run", cache)
+        state = Path(env.get("XDG_STATE_HOME") or home / ".local/state") / "pileus"
+        return cls(
+            config=Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "pileus",
+            data=Path(env.get("XDG_DATA_HOME") or home / ".local/share") / "pileus",
+            state=state,
+            run=Path(runtime) / "pileus" if (runtime := env.get("XDG_RUNTIME_DIR")) else state / "run",
+            cache=cache,
+        )
+
+    @property
+    def database(self) -> Path:
+        return self.data / "pileus.db"
+
+    @property
+    def password_file(self) -> Path:
+        """The admin's password, mode 0600."""
+        return self.data / "admin-password"
+
+    def make(self) -> None:
+        """Create the folders, private to the user. A run folder whose sockets could not be named is refused here, in words."""
+        for folder in (self.config, self.data, self.state, self.run):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.cache.mkdir(parents=True, exist_ok=True)
+        if len(os.fsencode(self.run / "control.socket")) > SOCKET_PATH_MAX:
+            raise SettingError(f"the run folder's path is too long for a unix socket: {self.run}. Set PILEUS_HOME to a shorter path.")
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the user may choose, from `config.toml` and PILEUS_* variables; the defaults suit a laptop."""
+
+    port: int = 5000  # the one listener, on 127.0.0.1; 0 = any free one
+    drivers: Literal["linux", "fake"] = "linux"
+    outbound: Literal["auto", "none", "slirp4netns", "pasta"] = "auto"
+    region: str = "RegionOne"
+    public_cidr: str = "192.168.37.0/24"
+    token_hours: int = 24
+    memory_reserve_mb: int = 512  # left to the host; what remains is what guests may have
+    synchronous: Literal["full", "off"] = "full"  # off: tests only; a 2xx may then be lost in a power cut
+
+    @classmethod
+    def load(cls, paths: Paths, env: Mapping[str, str] | None = None) -> Settings:
+        """Read `config.toml`, then let PILEUS_<SETTING> override it.
+
+        Raises SettingError that names the setting, the file or variable, and what is allowed.
+        """
+        env = os.environ if env is None else env
+        values: dict[str, object] = {}
+        file = paths.config / "config.toml"
+        if file.exists():
+            try:
+                values = tomllib.loads(file.read_text())
+            except tomllib.TOMLDecodeError as error:
+                raise SettingError(f"{file} is not valid TOML: {error}") from None
+        for name in cls.__struct_fields__:
+            if (text := env.get(f"PILEUS_{name.upper()}")) is not None:
+                values[name] = int(text) if text.lstrip("-").isdigit() else text
+        try:
+            return msgspec.convert(values, cls)
+        except msgspec.ValidationError as error:
+            raise SettingError(f"a setting in {file} or a PILEUS_ variable is not usable: {error}") from None
