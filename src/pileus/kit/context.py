@@ -1,0 +1,104 @@
+"""Who asks, of which cloud, in which version: what every action and handler is handed first.
+
+Not here: how a token becomes a Context (identity, wired by app.py) and what a role may do (kit/policy.py and the rules beside the actions).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pileus.kit.clock import Clock
+from pileus.kit.store import Store
+
+Version = tuple[int, int]
+Wake = Callable[[str, str], None]
+
+
+@dataclass(slots=True)
+class Cloud:
+    """What lives as long as the process. `options` are the user's settings, `host` what drivers said of the machine (both read-only)."""
+
+    store: Store
+    clock: Clock
+    wake_now: Wake
+    options: Mapping[str, Any] = field(default_factory=dict)
+    host: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a valid token says. Exactly one scope is set, or none (an unscoped token)."""
+
+    user_id: str
+    user_name: str = ""
+    user_domain_id: str = "default"
+    project_id: str | None = None
+    project_name: str = ""
+    project_domain_id: str | None = None
+    domain_id: str | None = None
+    system: bool = False
+    roles: frozenset[str] = frozenset()
+    expires_at: int = 0  # microseconds UTC
+    token_id: str = ""
+
+
+NOBODY = Credentials(user_id="")
+# the cloud's own hand: seeding at start-up, and what a reconciler does through actions
+INTERNAL = Credentials(user_id="", user_name="pileus", system=True, roles=frozenset({"admin", "manager", "member", "reader"}))
+
+
+def new_request_id() -> str:
+    """`req-<uuid>`, as every OpenStack service names a request."""
+    return f"req-{uuid.uuid4()}"
+
+
+@dataclass(slots=True)
+class Context:
+    """One request. `base_url` is the service's root as the client reached it, without a trailing slash."""
+
+    cloud: Cloud
+    who: Credentials = NOBODY
+    version: Version = (2, 1)
+    request_id: str = field(default_factory=new_request_id)
+    base_url: str = ""
+
+    @property
+    def store(self) -> Store:
+        return self.cloud.store
+
+    @property
+    def user_id(self) -> str:
+        return self.who.user_id
+
+    @property
+    def project_id(self) -> str:
+        """The project the token is scoped to; empty when it is not."""
+        return self.who.project_id or ""
+
+    @property
+    def roles(self) -> frozenset[str]:
+        return self.who.roles
+
+    @property
+    def is_admin(self) -> bool:
+        return "admin" in self.who.roles
+
+    def now(self) -> int:
+        """Microseconds UTC."""
+        return self.cloud.clock.now()
+
+    def wake(self, kind: str, id: str) -> None:
+        """Have the reconciler look at an object, once the transaction under way has committed."""
+        self.store.after_commit(lambda: self.cloud.wake_now(kind, id))
+
+    def internal(self) -> Context:
+        """The same request, with the cloud's own rights: for what an action must do that its caller may not do by hand."""
+        return Context(self.cloud, INTERNAL, self.version, self.request_id, self.base_url)
+
+
+def internal(cloud: Cloud) -> Context:
+    """A context of the cloud's own, outside any request."""
+    return Context(cloud, INTERNAL)
