@@ -23,7 +23,7 @@ class Microversions:
     legacy: str = ""
 
     def asked(self, headers: Mapping[str, str]) -> Version:
-        """The version a request asks for, the minimum when it does not say. Raises BadRequest (no version) or NotAcceptable (not served)."""
+        """The version a request asks for; the minimum when it does not say. Raises BadRequest (no version), NotAcceptable (not served)."""
         text = self._find(headers)
         if text is None:
             return self.minimum

@@ -1,0 +1,57 @@
+"""The fake host: one JSON file that survives SIGKILL. Each fake driver keeps its facts under a name of its own.
+
+Not here: what the facts mean. `fail_at` and `delay` break and slow every driver on request, as a real machine would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class FakeHost:
+    """The machine. `path` None keeps it in memory only.
+
+    fail_at   raise `failure` when the n-th step (1 = the next) is about to be applied; then work again
+    delay     seconds that each step takes
+    """
+
+    path: Path | None = None
+    fail_at: int | None = None
+    failure: BaseException | None = None
+    delay: float = 0.0
+    steps: int = 0  # applied so far
+    log: list[tuple[str, str]] = field(default_factory=list)  # (object, verb) of each step, for tests
+    _facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.path and self.path.exists():
+            self._facts = json.loads(self.path.read_text())
+
+    def part(self, name: str) -> dict[str, Any]:
+        """The facts of one driver, by object id; call `save` after changing them."""
+        return self._facts.setdefault(name, {})
+
+    def save(self) -> None:
+        """Write the file so that a kill at any moment leaves the old or the new one."""
+        if self.path:
+            new = self.path.with_suffix(".new")
+            new.write_text(json.dumps(self._facts))
+            os.replace(new, self.path)
+
+    async def step(self, thing: str, verb: str) -> None:
+        """Called by a fake driver before it carries out a step. Raises what was planted."""
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        self.steps += 1
+        if self.fail_at is not None:
+            self.fail_at -= 1
+            if self.fail_at <= 0:
+                self.fail_at = None
+                raise self.failure or OSError(f"planted failure before {verb} of {thing}")
+        self.log.append((thing, verb))
