@@ -32,7 +32,7 @@ check: python ## style, types, layers and the fast tests (under a minute)
 	@$(bin)/ruff check --quiet src tests tools
 	@$(bin)/ruff format --quiet --check src tests tools || { echo "run 'make format'"; exit 1; }
 	@$(bin)/mypy
-	@$(bin)/lint-imports
+	@$(bin)/lint-imports --no-logo
 	@$(bin)/pytest -q $(fast)
 
 format: python # what `make check` asks of layout, done
