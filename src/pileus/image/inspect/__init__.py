@@ -16,6 +16,7 @@ from .source import CHECKS, Limits, Refused, Source, Undecided
 
 __all__ = ["CHECKS", "PREFIX", "Limits", "Opinion", "Refused", "Report", "agree", "glance_at", "inspect", "recognise"]
 
+DEFAULT = Limits()
 PREFIX = 64 * 1024  # bytes that are enough to recognise any format, except a VHD whose footer is at the end
 
 
@@ -26,7 +27,7 @@ class Format:
     name: str  # Glance's disk_format, or a name of our own for what Glance does not name
     qemu: str  # the name of QEMU's driver for it
     matches: Callable[[Source], bool]
-    examine: Callable[[Source, Limits], int]
+    examine: Callable[[Source, Limits], int] | None = None  # None: recognised in order to be refused; it is no disk_format
 
 
 FORMATS = (
@@ -37,11 +38,12 @@ FORMATS = (
     Format("vhdx", "vhdx", vhdx.matches, vhdx.examine),
     Format("ploop", "parallels", plain.is_ploop, plain.examine_ploop),
     Format("iso", "raw", plain.is_iso, plain.examine_iso),
-    Format("luks", "luks", plain.is_luks, plain.refuse_luks),
-    Format("qed", "qed", plain.is_qed, plain.refuse_old),
-    Format("qcow", "qcow", plain.is_qcow, plain.refuse_old),
+    Format("luks", "luks", plain.is_luks),
+    Format("qed", "qed", plain.is_qed),
+    Format("qcow", "qcow", plain.is_qcow),
 )
-BY_NAME = {format.name: format for format in FORMATS}
+RECOGNISED = frozenset(format.name for format in FORMATS)
+TAKEN = {format.name: (format.examine, format.qemu) for format in FORMATS if format.examine}
 AS_THEY_ARE = ("raw", "ami", "aki", "ari")  # disk formats that are bytes without a header
 
 
@@ -81,7 +83,7 @@ def recognise(source: Source) -> frozenset[str]:
     return frozenset(found)
 
 
-def inspect(file: BinaryIO, declared: str, limits: Limits = Limits()) -> Report:
+def inspect(file: BinaryIO, declared: str, limits: Limits = DEFAULT) -> Report:
     """Look at a whole file that was uploaded as `declared` (a disk_format of Glance). Raises Refused."""
     source = Source(file)
     if source.size is not None and source.size > limits.file:
@@ -92,20 +94,20 @@ def inspect(file: BinaryIO, declared: str, limits: Limits = Limits()) -> Report:
         if "gpt" in found:
             plain.check_gpt(source)
         return Report(declared, source.size or 0, "raw", found)
-    format = BY_NAME[declared]
-    return Report(declared, format.examine(source, limits), format.qemu, found)
+    examine, qemu = TAKEN[declared]
+    return Report(declared, examine(source, limits), qemu, found)
 
 
-def glance_at(prefix: bytes, declared: str, limits: Limits = Limits()) -> None:
+def glance_at(prefix: bytes, declared: str, limits: Limits = DEFAULT) -> None:
     """Look at the first bytes of a file that is still arriving. Raises Refused when no ending could make it right."""
     source = Source(prefix=prefix)
     found = recognise(source)
     if declared == "vhd" and "vhd" not in found and not found - {"mbr", "gpt"}:
         return  # a fixed VHD is known by its end
     _check_declared(source, declared, found)
-    if declared in BY_NAME:
+    if declared in TAKEN:
         try:
-            BY_NAME[declared].examine(source, limits)
+            TAKEN[declared][0](source, limits)
         except Undecided:
             return
 
@@ -114,31 +116,33 @@ def agree(report: Report, opinion: Opinion) -> None:
     """Hold qemu-img's opinion against ours. Raises Refused when two programs would see two different disks."""
     size = -(-report.virtual_size // 512) * 512 if report.qemu == "raw" else report.virtual_size
     if opinion.format != report.qemu:
-        raise Refused("second-opinion", f"qemu-img takes it for {opinion.format}, and this cloud for {report.format}. Convert it with qemu-img first.")
-    if opinion.virtual_size != size:
-        raise Refused(
-            "second-opinion", f"qemu-img sees a disk of {opinion.virtual_size} bytes, and this cloud one of {size}. Convert it with qemu-img first."
-        )
+        difference = f"qemu-img takes it for {opinion.format}, and this cloud for {report.format}"
+    elif opinion.virtual_size != size:
+        difference = f"qemu-img sees a disk of {opinion.virtual_size} bytes, and this cloud one of {size}"
+    else:
+        return
+    raise Refused("second-opinion", f"{difference}. Convert it to qcow2 with qemu-img where it was made, and upload that.")
 
 
 def _check_declared(source: Source, declared: str, found: frozenset[str]) -> None:
     """The content is what it was declared as, and nothing else besides."""
-    disks = found & BY_NAME.keys()
+    disks = found & RECOGNISED
     boot_record = found & {"mbr", "gpt"}
     if len(disks) > 1:
-        raise Refused("polyglot", f"it can be read as {' and as '.join(sorted(disks))}. Convert it with qemu-img, naming the format you mean.")
+        both = " and as ".join(sorted(disks))
+        raise Refused("polyglot", f"it can be read as {both}. Convert it with qemu-img, naming the format you mean.")
     if declared in AS_THEY_ARE:
         disks -= {"iso"}  # bytes that are also a CD are a disk like any other
         if "luks" in disks:
-            plain.refuse_luks(source, Limits())
+            raise Refused("encrypted", "it is a LUKS container. Open it with cryptsetup and upload what is inside.")
         if disks:
             name = min(disks)
             what = f"Upload it with --disk-format {name}" if name not in ("qed", "qcow") else "Convert it to qcow2 first"
             raise Refused("mismatch", f"Image disk_format {declared} does not match stream data {name}. {what}.")
         return
-    if declared not in BY_NAME or declared not in disks:
+    if declared not in disks:
         what = min(disks) if disks else plain.packed(source) or "raw"
         advice = f"Unpack it with {what} first" if what in plain.PACKED.values() else f"Upload it with --disk-format {what}, or convert it"
         raise Refused("mismatch", f"Image disk_format {declared} does not match stream data {what}. {advice}.")
     if boot_record and declared != "iso" and not (declared == "vhd" and not vhd.in_front(source)):
-        raise Refused("polyglot", f"it can be read as {declared} and as a disk with a boot record of its own. Convert it with qemu-img first.")
+        raise Refused("polyglot", f"it can be read as {declared} and as a disk with its own boot record. Convert it with qemu-img first.")

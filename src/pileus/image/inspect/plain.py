@@ -26,7 +26,8 @@ def examine_iso(source: Source, limits: Limits) -> int:
         if (blocks, block) != (blocks_be, block_be) or block not in (512, 1024, 2048):
             raise Refused("iso-header", f"its volume descriptor says {blocks} and {blocks_be} blocks of {block} and {block_be} bytes.")
         if source.size is not None and blocks * block > source.size + ISO_SLACK:
-            raise Refused("iso-header", f"its volume has {blocks * block} bytes, but the file {source.size}. It is cut off: upload it again.")
+            text = f"its volume has {blocks * block} bytes, but the file {source.size}. It is cut off: upload it again."
+            raise Refused("iso-header", text)
     return source.size or 0
 
 
@@ -36,7 +37,7 @@ def is_ploop(source: Source) -> bool:
 
 def examine_ploop(source: Source, limits: Limits) -> int:
     """The size of the disk. Raises Refused."""
-    magic, version, _, _, tracks, entries, sectors, in_use, data_at, _, extension = PLOOP.unpack(source.need(0, PLOOP.size, "ploop header"))
+    magic, version, _, _, tracks, entries, sectors, in_use, *_ = PLOOP.unpack(source.need(0, PLOOP.size, "ploop header"))
     if magic == PLOOP_MAGICS[0]:
         sectors &= 0xFFFFFFFF
     if version != 2 or not tracks or tracks > 1 << 20 or entries * 4 > limits.table:
@@ -75,9 +76,8 @@ def check_gpt(source: Source) -> None:
         return  # a damaged table is the guest's own business
     last: int = struct.unpack_from("<Q", raw, 48)[0]
     if (last + 1) * 512 > source.size:
-        raise Refused(
-            "gpt-header", f"its partition table ends at byte {(last + 1) * 512}, but the file has {source.size}. It is cut off: upload it again."
-        )
+        end = (last + 1) * 512
+        raise Refused("gpt-header", f"its partition table ends at byte {end}, the file has {source.size}. It is cut off: upload it again.")
 
 
 def is_luks(source: Source) -> bool:
@@ -90,14 +90,6 @@ def is_qed(source: Source) -> bool:
 
 def is_qcow(source: Source) -> bool:
     return source.peek(0, 8) == b"QFI\xfb\0\0\0\1"
-
-
-def refuse_luks(source: Source, limits: Limits) -> int:
-    raise Refused("encrypted", "it is a LUKS container. Open it with cryptsetup and upload what is inside.")
-
-
-def refuse_old(source: Source, limits: Limits) -> int:
-    raise Refused("unsupported", "qed and qcow version 1 are no formats of this cloud. Convert it with `qemu-img convert -O qcow2 IMAGE new.qcow2`.")
 
 
 PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}

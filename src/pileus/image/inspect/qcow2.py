@@ -82,7 +82,7 @@ def _read(source: Source) -> Header:
     features, order, length = 0, 4, FIELDS.size
     if version == 3:
         features, _, _, order, length = MORE.unpack(source.need(FIELDS.size, MORE.size, "qcow2 header"))
-    header = Header(version, *fields[2:], features, order, length)
+    header = Header(*[*fields[1:], features, order, length])
     if not 9 <= header.cluster_bits <= 21:
         raise Refused("qcow2-header", f"its clusters are 2^{header.cluster_bits} bytes; qcow2 allows 2^9 to 2^21.")
     if version == 3 and not FIELDS.size + MORE.size <= length <= header.cluster:
@@ -135,7 +135,8 @@ def _check_tables(source: Source, header: Header) -> None:
     if not wanted <= header.l1_entries <= MAX_TABLE // 8:
         raise Refused(
             "qcow2-l1-table",
-            f"its first-level table has {header.l1_entries} entries; a disk of {header.size} bytes needs {wanted}, and {MAX_TABLE // 8} is the most.",
+            f"its first-level table has {header.l1_entries} entries; a disk of {header.size} bytes needs {wanted}, "
+            f"and {MAX_TABLE // 8} is the most.",
         )
     if header.l1_offset % cluster or (header.l1_entries and not header.l1_offset):
         raise Refused("qcow2-l1-table", f"its first-level table is at byte {header.l1_offset}, which is no start of a cluster.")
@@ -147,7 +148,8 @@ def _check_tables(source: Source, header: Header) -> None:
             f"from 1 cluster to {MAX_REFCOUNT_TABLE} bytes and order 6 are allowed.",
         )
     if header.refcount_offset % cluster or not header.refcount_offset:
-        raise Refused("qcow2-refcount-table", f"its reference count table is at byte {header.refcount_offset}, which is no start of a cluster.")
+        at = header.refcount_offset
+        raise Refused("qcow2-refcount-table", f"its reference count table is at byte {at}, which is no start of a cluster.")
     source.holds(header.refcount_offset, header.refcount_clusters * cluster, "reference count table")
     if header.snapshots > MAX_SNAPSHOTS:
         raise Refused("qcow2-snapshots", f"qcow2 image has {header.snapshots} internal snapshots; {MAX_SNAPSHOTS} is the most. {FLATTEN}")
@@ -168,7 +170,8 @@ def _check_mapping(source: Source, header: Header, limits: Limits) -> None:
     A cluster of a disk never shares its place with another one, so more data clusters than the file has are a way to say a lot with little.
     """
     cluster, step = header.cluster, header.entry // 8
-    tables = [entry & OFFSET for entry in _words(source.need(header.l1_offset, header.l1_entries * 8, "first-level table")) if entry & OFFSET]
+    first = _words(source.need(header.l1_offset, header.l1_entries * 8, "first-level table"))
+    tables = [entry & OFFSET for entry in first if entry & OFFSET]
     if len(set(tables)) != len(tables):
         raise Refused("bomb", f"qcow2 image uses the same second-level table for several parts of its disk. {FLATTEN}")
     if len(tables) * (cluster // header.entry) > limits.entries:
@@ -187,7 +190,7 @@ def _check_mapping(source: Source, header: Header, limits: Limits) -> None:
         plain, packed = plain + len(places), packed + len(squeezed)
         last = max([*places, *squeezed], default=0)
         if end is not None and last >= end:
-            raise Refused("qcow2-mapping", f"a cluster is said to be at byte {last}, but the file has {source.size} bytes. Upload it again.")
+            raise Refused("qcow2-mapping", f"a cluster is said to be at byte {last}, but the file has {source.size}. Upload it again.")
         if any(place % cluster for place in places):
             raise Refused("qcow2-mapping", "a cluster lies across two clusters of the file. Repair it with `qemu-img check -r all IMAGE`.")
     if end is not None and plain * cluster > end:

@@ -17,7 +17,6 @@ KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 CHECKS = {
     "mismatch": "the content is of another format than the image's disk_format says",
     "polyglot": "the content can be read as more than one format, so that two programs would see two different disks",
-    "unsupported": "a format that is recognised and that no guest of this cloud can boot from",
     "truncated": "a structure that the header names lies outside the file",
     "virtual-size": "the disk would be larger than the limit, or the size makes no sense",
     "bomb": "the content would grow out of proportion when it is unpacked",
@@ -135,7 +134,8 @@ def check_expansion(format: str, unpacked: int, source: Source, limits: Limits) 
     if source.size is not None and unpacked > max(limits.expansion_from, source.size * limits.expansion):
         raise Refused(
             "bomb",
-            f"this {format} image of {source.size} bytes would unpack to {unpacked} bytes of data, more than {limits.expansion} times its size.",
+            f"this {format} image of {source.size} bytes would unpack to {unpacked} bytes of data, "
+            f"more than {limits.expansion} times its size.",
         )
 
 

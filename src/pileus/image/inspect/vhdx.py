@@ -63,7 +63,7 @@ def _check_log(source: Source) -> None:
     if newest is None:
         raise Refused("vhdx-header", "neither of its two headers is whole. It is damaged: upload it again.")
     if any(newest[1][48:64]):
-        raise Refused("vhdx-log", "it was not closed cleanly, and its log is not played back here. Open and close it once where it was made.")
+        raise Refused("vhdx-log", "it was not closed cleanly, and its log is not played back here. Open and close it where it was made.")
 
 
 def _regions(source: Source) -> dict[uuid.UUID, tuple[int, int]]:
@@ -81,7 +81,7 @@ def _regions(source: Source) -> dict[uuid.UUID, tuple[int, int]]:
         if id not in (BLOCK_TABLE, METADATA) and required & 1:
             raise Refused("vhdx-header", f"it needs a region {id} that is not known here. {CONVERT}")
         if offset % MIB or offset < MIB or id in regions:
-            raise Refused("vhdx-header", f"its region {id} is at byte {offset}, or there twice; regions start at whole MiB, after the first.")
+            raise Refused("vhdx-header", f"its region {id} is at byte {offset}, or there twice; regions start at whole MiB, not the first.")
         source.holds(offset, length, f"region {id}")
         regions[id] = offset, length
     if len(regions.keys() & {BLOCK_TABLE, METADATA}) != 2:

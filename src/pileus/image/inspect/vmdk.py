@@ -133,7 +133,8 @@ def _check_directory(source: Source, header: Header, limits: Limits) -> None:
     tables = [table for table in struct.unpack(f"<{count}I", raw) if table]
     grains = 0
     for table in tables:
-        used = [grain for grain in struct.unpack(f"<{header.entries}I", source.need(table * SECTOR, header.entries * 4, "grain table")) if grain > 1]
+        entries = struct.unpack(f"<{header.entries}I", source.need(table * SECTOR, header.entries * 4, "grain table"))
+        used = [grain for grain in entries if grain > 1]
         if used:
             source.holds(max(used) * SECTOR, 1, "grain")
         grains += len(used)
