@@ -40,11 +40,11 @@ format: python # what `make check` asks of layout, done
 	@$(bin)/ruff format --quiet src tests tools
 
 bench: setup ## figures beside their floors, printed and written to build/bench.json
-	@$(bin)/python tests/bench/run.py $(ROWS)
+	@$(bin)/python -m tests.bench.run $(ROWS)
 
 conformance: python clients ## a real OpenStack's answers and the openstack client's commands, against the fake drivers
-	@$(bin)/python tests/conformance/replay/run.py
-	@$(bin)/python tests/conformance/openstack_cli.py
+	@$(bin)/python -m tests.conformance.replay.run
+	@$(bin)/python -m tests.conformance.openstack_cli
 
 soak: setup clients ## what takes long: kills at random moments, many cycles, big uploads; one line each
 	@tools/test soak
