@@ -1,6 +1,7 @@
-"""Runs the rows of commands.py with the unmodified openstack client against a cloud on the fake drivers, where QEMU, nft and ip do not exist.
+"""Runs the rows of commands.py with the unmodified openstack client, on the fake drivers, where QEMU, nft and ip do not exist.
 
-openstack_cli.py [--quick] [WORD...]     a line for each row; with words, only rows that hold one of them (and what prepares for them)
+python -m tests.conformance.openstack_cli [--quick] [WORD...]: a line for each row; with words, only the rows that hold one of them (and
+what prepares for them).
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
 from tests.conformance.cloud import Cloud
 from tests.conformance.commands import ROWS, Row
 
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 CLIENT = ROOT / ".venv-clients/bin/python"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAiVKj+8gOmf3svQEgHRhsTVUO/L2uZe9gCoZa5VXa4K student@example\n"
 

@@ -1,6 +1,7 @@
 """Asks a fresh cloud on the fake drivers what a real OpenStack was asked, and prints how far the answers agree, service by service.
 
-run.py [--show] [--only SERVICE]      the questions that differ, then the table (ask.py says what agreement means)
+python -m tests.conformance.replay.run [--show] [--only SERVICE]: first the questions that differ, then the table (ask.py says what
+agreement means).
 """
 
 from __future__ import annotations
