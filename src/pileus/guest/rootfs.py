@@ -1,0 +1,174 @@
+"""The micro guest's root file system and its initrd, put together from packages and our own files.
+
+Not here: the lists (recipe.py), and how trees become a disk (disk.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from pileus.errors import HostError
+from pileus.guest import kernel, recipe
+from pileus.guest.packages import Package, Packages, run
+from pileus.guest.tree import Tree
+
+BUSYBOX = "usr/bin/busybox"
+MERGED = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
+# busybox commands for administrators, by where other systems keep them; the rest goes to usr/bin.
+ADMIN_APPLETS = frozenset(
+    {"acpid", "adjtimex", "arp", "blkdiscard", "blockdev", "brctl", "depmod", "fdisk", "findfs", "freeramdisk", "fsfreeze", "fstrim",
+     "getty", "hwclock", "ifconfig", "ifdown", "ifup", "insmod", "ip", "klogd", "loadkmap", "losetup", "lsmod", "mdev", "mkdosfs", "mke2fs",
+     "mkswap", "modinfo", "modprobe", "nameif", "pivot_root", "rmmod", "route", "run-init", "start-stop-daemon", "sulogin", "swapoff",
+     "swapon", "switch_root", "sysctl", "syslogd", "tc", "tunctl", "udhcpc", "udhcpd", "uevent", "vconfig", "watchdog"}
+)  # fmt: skip
+NOT_LINKED = frozenset({"busybox", "dpkg", "dpkg-deb", "rpm", "rpm2cpio", "halt", "poweroff", "reboot", "nc", "linuxrc", "openvt", "init"})
+INITRD_APPLETS = ("sh", "mount", "insmod", "findfs", "sleep", "switch_root", "setsid", "cttyhack")
+FOLDERS = ("dev", "proc", "sys", "run", "mnt", "media", "home", "var/log", "var/lib/pileus", "var/cache", "etc/dropbear", "usr/local/bin")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel package taken apart in the build folder."""
+
+    release: str
+    bzimage: bytes
+    modules: dict[str, kernel.Module]
+    folder: Path  # lib/modules/<release>
+
+
+def own(name: str) -> bytes:
+    """One of our files for the guest."""
+    return files("pileus.guest").joinpath("files", name).read_bytes()
+
+
+def take_kernel(packages: Packages, package: Package, work: Path) -> Kernel:
+    """Unpack a kernel package. Raises HostError when it has no kernel."""
+    tree = Tree(work / "kernel")
+    with packages.open(package) as archive:
+        tree.unpack(archive, lambda path: path.startswith(("boot/vmlinuz-", "lib/modules/")))
+    images = list(tree.files("boot"))
+    if len(images) != 1:
+        raise HostError(f"{package.file} holds {len(images)} kernels, not one")
+    release = images[0].removeprefix("boot/vmlinuz-")
+    folder = tree.root / "lib/modules" / release
+    return Kernel(release, (tree.root / images[0]).read_bytes(), kernel.read_modules(folder), folder)
+
+
+def make_root(packages: Packages, chosen: list[Package], whole: frozenset[str], work: Path, step: Callable[[float], None]) -> Tree:
+    """The root file system without its kernel modules. `whole`: packages of which nothing but documentation is left out."""
+    tree = Tree(work / "root")
+    for link, target in MERGED.items():
+        tree.folder(target)
+        tree.link(link, target)
+    for number, package in enumerate(chosen):
+        step(number / len(chosen))
+        with packages.open(package) as archive:
+            tree.unpack(archive, wanted(tree, package.name if package.name not in whole else ""))
+    applets(tree)
+    skeleton(tree)
+    certificates(tree)
+    compile_python(tree)
+    return tree
+
+
+def wanted(tree: Tree, name: str) -> Callable[[str], bool]:
+    keep = recipe.KEEP.get(name)
+    if keep is None:
+        return lambda path: not path.startswith(recipe.DROP)
+    libraries = ("usr/lib/x86_64-linux-gnu/lib",)
+    return lambda path: path.startswith(keep + libraries)
+
+
+def applets(tree: Tree) -> None:
+    """A link for every busybox command that no package brings, in the folder where it is looked for."""
+    here = {p.rpartition("/")[2] for p in tree.nodes if p.startswith(("usr/bin/", "usr/sbin/"))}
+    for name in run([str(tree.root / BUSYBOX), "--list"]).split():
+        if name not in here and name not in NOT_LINKED:
+            folder = "usr/sbin" if name in ADMIN_APPLETS else "usr/bin"
+            tree.link(f"{folder}/{name}", "/usr/bin/busybox")
+    tree.link("usr/sbin/init", "/usr/bin/busybox")
+
+
+def skeleton(tree: Tree) -> None:
+    """Folders, our files, links."""
+    for path in FOLDERS:
+        tree.folder(path)
+    tree.folder("tmp", 0o1777)
+    tree.folder("var/tmp", 0o1777)
+    tree.folder("root", 0o700)
+    tree.folder("home/cirros", 0o755, recipe.CIRROS, recipe.CIRROS)
+    tree.folder("home/cirros/.ssh", 0o700, recipe.CIRROS, recipe.CIRROS)
+    tree.link("var/run", "/run")
+    tree.link("etc/mtab", "/proc/self/mounts")
+    tree.link("etc/resolv.conf", "/run/resolv.conf")
+    for name, (path, mode) in recipe.FILES.items():
+        tree.file(path, own(name), mode)
+    for verb in ("poweroff", "reboot", "halt"):
+        tree.link(f"usr/sbin/{verb}", "/usr/lib/pileus/power")
+    tree.file("etc/shells", b"/bin/sh\n/bin/ash\n")
+    tree.file("etc/hosts", b"127.0.0.1 localhost\n::1 localhost\n")
+
+
+def certificates(tree: Tree) -> None:
+    """The one file of certificate authorities that curl reads; ca-certificates would make it when installed."""
+    parts = [(tree.root / p).read_bytes() for p in tree.files("usr/share/ca-certificates/mozilla")]
+    tree.remove("usr/share/ca-certificates")
+    tree.file("etc/ssl/certs/ca-certificates.crt", b"\n".join(parts))
+
+
+def compile_python(tree: Tree) -> None:
+    """Compile a Python's library as its package would when installed: else each start in a guest compiles it anew, which takes seconds.
+
+    The guest's own Python does it, run by the guest's own loader.
+    """
+    for path in [p for p in tree.files("usr/bin") if p.startswith("usr/bin/python3.") and p.count(".") == 1]:
+        library = f"usr/lib/{path.rpartition('/')[2]}"
+        root = tree.root
+        loader = [str(root / "usr/lib64/ld-linux-x86-64.so.2"), "--library-path", str(root / "usr/lib/x86_64-linux-gnu")]
+        run(
+            [*loader, str(root / path), "-S", "-E", "-m", "compileall", "-q", "-s", str(root), "--invalidation-mode", "unchecked-hash",
+             str(root / library)],
+            env={"PYTHONHOME": str(root / "usr")},
+        )  # fmt: skip
+        for file in sorted((root / library).rglob("*.pyc")):
+            relative = str(file.relative_to(root))
+            tree.folder(relative.rpartition("/")[0])
+            tree.file(relative, file.read_bytes())
+
+
+def add_modules(tree: Tree, source: Kernel) -> None:
+    """Kernel modules on the disk, with the indexes modprobe reads."""
+    names = [m.name for m in source.modules.values() if m.path.startswith(recipe.MODULES_DISK)]
+    chosen = {m.name: m for m in kernel.load_order(names, source.modules)}
+    home = f"usr/lib/modules/{source.release}"
+    for module in chosen.values():
+        tree.file(f"{home}/{module.path}", source.folder / module.path)
+    for name, body in kernel.indexes(chosen).items():
+        tree.file(f"{home}/{name}", body)
+
+
+def make_initrd(root: Tree, source: Kernel, work: Path) -> Tree:
+    """What the kernel unpacks first: busybox, the disk's drivers, and `files/initrd-init`."""
+    tree = Tree(work / "initrd")
+    for folder in ("bin", "dev", "root", "modules"):
+        tree.folder(folder)
+    tree.file("bin/busybox", root.root / BUSYBOX, 0o755)
+    for name in INITRD_APPLETS:
+        tree.link(f"bin/{name}", "busybox")
+    tree.file("init", own("initrd-init"), 0o755)
+    first = kernel.load_order(recipe.MODULES_INITRD, source.modules)
+    later = [m for m in kernel.load_order(recipe.MODULES_OTHER_DISKS, source.modules) if m not in first]
+    for name, modules in (("order", first), ("order-other", later)):
+        tree.file(f"modules/{name}", "".join(m.name + "\n" for m in modules).encode())
+        for module in modules:
+            tree.file(f"modules/{module.name}.ko", source.folder / module.path)
+    return tree
+
+
+def describe(tree: Tree, version: str) -> None:
+    """Which image this is, for `report` and for whoever asks later."""
+    tree.file("usr/lib/pileus/release", f"IMAGE=pileus-{recipe.NAME}\nVERSION={version}\n".encode())
+    tree.file("etc/os-release", f'NAME="Pileus {recipe.NAME}"\nID=pileus\nVERSION_ID="{version}"\n'.encode())
