@@ -18,7 +18,7 @@ from pileus.drivers.datacenter import Datacenter, Exit, Holder, HolderError, att
 from pileus.drivers.datacenter.client import holder_pid
 from pileus.errors import HostError
 
-from .conftest import Inside, in_child
+from tests.kernel.conftest import Inside, in_child
 
 pytestmark = pytest.mark.kernel
 MAP = os.environ.get("PILEUS_TEST_MAP", "root")

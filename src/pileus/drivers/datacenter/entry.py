@@ -15,9 +15,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pileus.config import Paths
 from pileus.drivers.datacenter import namespaces, syscalls
 from pileus.drivers.datacenter.client import Holder, HolderError, holder_pid
+from pileus.drivers.datacenter.folders import Folders
 from pileus.drivers.datacenter.idmap import guest_ids
 from pileus.drivers.datacenter.netns import Netns
 
@@ -34,7 +34,7 @@ class Datacenter:
     uid_count: int  # guests' uids are 1..uid_count; 0 when there is only the user's own
 
 
-def attach(paths: Paths) -> Datacenter:
+def attach(paths: Folders) -> Datacenter:
     """Enter the datacenter for good. Call it after imports, before any thread, loop or executor: only a process of one thread can.
 
     Also raises the soft limit of open files to the hard one. This process gets SIGTERM when the holder ends, and is gone soon after.
@@ -105,6 +105,6 @@ def _end_with(alive: int) -> None:
     threading.Thread(target=watch, name="holder-watch", daemon=True).start()
 
 
-def find(paths: Paths) -> int | None:
+def find(paths: Folders) -> int | None:
     """The pid of this cloud's holder, or None."""
     return holder_pid(paths.run)

@@ -16,9 +16,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pileus.config import Paths
 from pileus.drivers.datacenter import lock
 from pileus.drivers.datacenter.client import SOCKET, Holder, HolderError, holder_pid
+from pileus.drivers.datacenter.folders import Folders
 from pileus.drivers.datacenter.idmap import write_maps
 
 START_TIMEOUT = 20.0  # seconds; it takes 0.1 on a quiet machine
@@ -28,7 +28,7 @@ ENVIRONMENT = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR")  # w
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def start(paths: Paths) -> int:
+def start(paths: Folders) -> int:
     """Make sure that a datacenter runs; returns its holder's pid. Raises HolderError."""
     if pid := holder_pid(paths.run):
         Holder(paths.run).close()  # its version fits, or it raises
@@ -89,7 +89,7 @@ def _explain(told: str) -> str:
     return message
 
 
-def stop(paths: Paths) -> bool:
+def stop(paths: Folders) -> bool:
     """End the datacenter, and all that runs in it, and give the disk files back to the user. Returns False when there was none.
 
     Raises HolderError when something in it does not die.
@@ -136,7 +136,7 @@ def _wake_parents(holder: int) -> None:
                     os.kill(int(entry), signal.SIGCONT)
 
 
-def _remove_files(paths: Paths) -> None:
+def _remove_files(paths: Folders) -> None:
     held = lock.take(paths.run / LOCK, wait=1.0) if paths.run.exists() else None
     if held is None:
         return
