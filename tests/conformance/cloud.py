@@ -32,13 +32,15 @@ class Cloud:
         home = self.top / "user"
         home.mkdir()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("OS_", "PILEUS_", "XDG_"))}
-        if cache := os.environ.get("PILEUS_CACHE") or os.environ.get("XDG_CACHE_HOME"):
-            kept["PILEUS_CACHE"] = cache if "PILEUS_CACHE" in os.environ else f"{cache}/pileus"
-        else:
-            kept["PILEUS_CACHE"] = str(Path.home() / ".cache/pileus")
+        kept["PILEUS_CACHE"] = self.cache()
         self.env = {**kept, "HOME": str(home), "PILEUS_HOME": str(self.top / "cloud"), **(settings or {})}
         self.url = ""
         self.token = ""
+
+    @staticmethod
+    def cache() -> str:
+        """The folder of guest images: the caller's own, since they take a while to make."""
+        return os.environ.get("PILEUS_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pileus")
 
     def run(self, *arguments: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """One `pileus` command, as the user of this cloud."""
