@@ -24,9 +24,9 @@ link add out type veth peer name out netns rtr
 link set out up
 """,
     "net": """\
-link add br type bridge
-link set leg master br
-link set br up
+link add bridge0 type bridge
+link set leg master bridge0
+link set bridge0 up
 link set leg up
 link set lo up
 """,
@@ -53,7 +53,7 @@ def bare() -> float:
     """Milliseconds for the same links, made by the ip command in a sandbox of its own that is gone afterwards."""
     sandbox = ["unshare", "--user", "--map-root-user", "--net", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh"]
     command = [*sandbox, sys.executable, "-c", TIMED, json.dumps(BATCHES)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) * 1000
+    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout) * 1000
 
 
 def once(cloud: Cloud, number: int, public: str) -> float:
