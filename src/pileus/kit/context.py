@@ -26,6 +26,7 @@ class Cloud:
     wake_now: Wake
     options: Mapping[str, Any] = field(default_factory=dict)
     host: Mapping[str, Any] = field(default_factory=dict)
+    epochs: dict[str, int] = field(default_factory=dict)  # counters that in-memory caches compare; see Context.bump
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,11 @@ class Context:
     def wake(self, kind: str, id: str) -> None:
         """Have the reconciler look at an object, once the transaction under way has committed."""
         self.store.after_commit(lambda: self.cloud.wake_now(kind, id))
+
+    def bump(self, name: str) -> None:
+        """Make caches that compare this epoch forget, once the transaction under way has committed."""
+        epochs = self.cloud.epochs
+        self.store.after_commit(lambda: epochs.update({name: epochs.get(name, 0) + 1}))
 
     def internal(self) -> Context:
         """The same request, with the cloud's own rights: for what an action must do that its caller may not do by hand."""

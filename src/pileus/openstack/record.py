@@ -1,4 +1,4 @@
-"""The record of what was asked of a resource, for every service alike: written by actions, closed by reconcilers, shown by os-instance-actions."""
+"""The record of what was asked of a resource, for every service alike: opened by actions, closed by reconcilers."""
 
 from __future__ import annotations
 
