@@ -220,6 +220,10 @@ class Resource:
             raise self.words.fixed(fixed)
         raise self.words.unknown(unknown)
 
+    def takes(self, verb: Verb, version: Version) -> Iterable[str]:
+        """The names that a body may have."""
+        return self._writable(verb, self.span(version)).keys()
+
     def _writable(self, verb: Verb, span: Version) -> dict[str, Field]:
         at = verb, span
         if at not in self._writers:
