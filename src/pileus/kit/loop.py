@@ -56,6 +56,7 @@ class Loop:
     attempts: dict[Key, int] = field(default_factory=dict)
     reasons: dict[Key, str] = field(default_factory=dict)  # why an object is not there yet: what `status` shows
     waiters: dict[Key, set[Key]] = field(default_factory=lambda: defaultdict(set))
+    alarms: dict[Key, asyncio.Event] = field(default_factory=dict)
     killed: Killed | None = None
     _slots: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     _stopping: bool = False
@@ -68,7 +69,7 @@ class Loop:
     def wake(self, kind: str, id: str) -> None:
         """Ask for a look at an object, now: a wait for a retry is cut short; asking twice before the look starts is one look.
 
-        Before the loop runs (an action at start-up, or a test without one) a wake is nothing: the first look at everything comes at start.
+        Before the loop runs (an action at start-up) a wake is nothing: the first look at everything comes at start.
         """
         key = kind, id
         if kind not in self.kinds or self._stopping:
@@ -77,12 +78,18 @@ class Loop:
             timer.cancel()
         if key in self.tasks:
             self.again.add(key)
+            if alarm := self.alarms.get(key):
+                alarm.set()
             return
         try:
             running = asyncio.get_running_loop()
         except RuntimeError:
             return
         self.tasks[key] = running.create_task(self._work(key), name=f"reconcile {kind} {id}")
+
+    def woken(self, key: Key) -> asyncio.Event:
+        """Set when the object is woken during the look under way: a look awaits it beside a long step, to see whether that is still wanted."""
+        return self.alarms.setdefault(key, asyncio.Event())
 
     async def settle(self) -> None:
         """Wait until no look is under way (retries that wait for the clock are not looks). Raises what a test planted."""
@@ -114,6 +121,7 @@ class Loop:
             self.killed = killed
         finally:
             self.tasks.pop(key, None)
+            self.alarms.pop(key, None)
         if self.killed or self._stopping:
             return
         if key in self.again:
@@ -148,6 +156,7 @@ class Loop:
             self.attempts.pop(key, None)
             if give_up := self.give_up.get(key[0]):
                 give_up(key, error)
+                self._pass_on(key)  # who waits for this object reads of its failure
                 return None
         return float(min(delay * 2 ** min(attempt - 1, 20), LONGEST_DELAY))
 

@@ -63,6 +63,7 @@ class Store:
             self._db.execute(f"PRAGMA {pragma}")
         self._migrate(list(migrations))
         self._hidden = self._find_hidden()
+        self._never_null: dict[str, frozenset[str]] = {}
 
     def close(self) -> None:
         self._db.close()
@@ -165,6 +166,13 @@ class Store:
         """The condition, starting with AND, that hides what `get` hides; for hand-written SQL."""
         return self._hidden.get(table, "")
 
+    def never_null(self, table: str) -> frozenset[str]:
+        """The columns of a table that hold no nulls: those declared so, and the id."""
+        if table not in self._never_null:
+            columns = self.query(f"PRAGMA table_info({table})")
+            self._never_null[table] = frozenset(row["name"] for row in columns if row["notnull"] or row["pk"])
+        return self._never_null[table]
+
     def _one(self, sql: str, values: tuple[Any, ...]) -> Row | None:
         row: Row | None = self._db.execute(sql, values).fetchone()
         return row
@@ -202,7 +210,12 @@ class Store:
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             shutil.copy2(self.path, f"{self.path}.before-{newest}")
         for migration in todo:
-            self._db.executescript(f"BEGIN IMMEDIATE;\n{migration.sql}\n;PRAGMA user_version={migration.number};\nCOMMIT;")
+            try:
+                self._db.executescript(f"BEGIN IMMEDIATE;\n{migration.sql}\n;PRAGMA user_version={migration.number};\nCOMMIT;")
+            except sqlite3.Error:
+                self._db.execute("ROLLBACK")
+                self._db.close()
+                raise
 
 
 def condition(where: Where) -> tuple[str, tuple[Any, ...]]:

@@ -128,10 +128,10 @@ class Web:
         self.app = options
         self.dialects = list(dialects)
         self._hosts = hosts
+        self.app.add_error_handler(Exception, _last_resort)
+        self.app.add_sink(_nowhere, "/")  # first: the framework asks the sink that was added last
         for dialect in dialects:
             self._mount(dialect)
-        self.app.add_error_handler(Exception, _last_resort)
-        self.app.add_sink(_nowhere, "/")
 
     def _mount(self, dialect: Dialect) -> None:
         places: dict[str, list[Route]] = {}

@@ -45,7 +45,7 @@ def fetch(store: Store, table: str, listing: Listing, marker: Row | None = None)
     if listing.reverse:
         sorts = [(column, not descending) for column, descending in sorts]
     if marker is not None:
-        beyond, its_values = _after(sorts, marker)
+        beyond, its_values = _after(sorts, marker, store.never_null(table))
         clauses.append(beyond)
         bound.extend(its_values)
     rule = "" if listing.hidden else store.visible(table)
@@ -66,10 +66,9 @@ def _total(sorts: Iterable[tuple[str, bool]]) -> list[tuple[str, bool]]:
     return unique
 
 
-def _after(sorts: list[tuple[str, bool]], marker: Row) -> tuple[str, list[Any]]:
-    """The condition that a row comes after the marker. One direction throughout is a row value, which an index can answer."""
-    nulls = [column for column, _ in sorts if marker[column] is None]
-    if not nulls and len({descending for _, descending in sorts}) == 1:
+def _after(sorts: list[tuple[str, bool]], marker: Row, never_null: frozenset[str]) -> tuple[str, list[Any]]:
+    """The condition that a row comes after the marker. One direction throughout, without nulls, is a row value: an index answers it."""
+    if all(column in never_null for column, _ in sorts) and len({descending for _, descending in sorts}) == 1:
         columns = ", ".join(column for column, _ in sorts)
         sign = "<" if sorts[0][1] else ">"
         return f"({columns}) {sign} ({', '.join('?' * len(sorts))})", [marker[column] for column, _ in sorts]
