@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pileus.image.inspect import CHECKS, PREFIX, Limits, Opinion, Refused, Report, agree, glance_at, inspect
+from pileus.image.host import Opinion
+from pileus.image.inspect import CHECKS, PREFIX, Limits, Refused, Report, agree, glance_at, inspect
 from pileus.image.inspect.source import MIB
 
 needs_qemu_img = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="needs qemu-img (qemu-utils) to make images")

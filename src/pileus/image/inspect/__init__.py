@@ -11,10 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from pileus.image.host import Opinion
+
 from . import plain, qcow2, vdi, vhd, vhdx, vmdk
 from .source import CHECKS, Limits, Refused, Source, Undecided
 
-__all__ = ["CHECKS", "PREFIX", "Limits", "Opinion", "Refused", "Report", "agree", "glance_at", "inspect", "recognise"]
+__all__ = ["CHECKS", "DEFAULT", "PREFIX", "Limits", "Refused", "Report", "agree", "glance_at", "inspect", "recognise"]
 
 DEFAULT = Limits()
 PREFIX = 64 * 1024  # bytes that are enough to recognise any format, except a VHD whose footer is at the end
@@ -55,14 +57,6 @@ class Report:
     virtual_size: int  # bytes of the disk that a guest sees
     qemu: str  # QEMU's driver that reads it
     content: frozenset[str]  # what was recognised: formats, `mbr`, `gpt`
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """What another program says of the same file."""
-
-    format: str  # in QEMU's words
-    virtual_size: int
 
 
 def recognise(source: Source) -> frozenset[str]:

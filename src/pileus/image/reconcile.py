@@ -1,0 +1,144 @@
+"""How the host is brought in line with the rows: bases are made, and files go that no row wants."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Mapping
+from typing import Any
+
+from pileus.errors import HostError
+from pileus.image import actions
+from pileus.image.host import Facts, Images, Step, Want
+from pileus.kit.context import Cloud
+from pileus.kit.loop import Key, Loop, Retry
+from pileus.kit.store import Row
+
+KIND = "image"
+TRIES = 4  # of a conversion that fails: a full disk may be emptied, a bad image stays bad
+DRIVERS = {"qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx", "ploop": "parallels"}  # others are raw bytes
+FILES_ONLY = ("aki", "ari")  # used as files: kernels and ramdisks
+NO_DISKS = ("ovf", "ova", "docker", "compressed")  # containers that are kept and handed out, never opened
+
+
+def want_of(id: str, row: Mapping[str, Any] | None) -> Want:
+    """What a row asks of the host; no row, or one that is gone, asks for nothing."""
+    if row is None or row["gone"] or row["status"] == "queued":
+        return Want(id, "none", "none")
+    if row["status"] == "saving":
+        return Want(id, "receiving", "none")
+    driver = DRIVERS.get(row["disk_format"], "raw")
+    if row["disk_format"] in FILES_ONLY or row["container_format"] in NO_DISKS:
+        return Want(id, "keep", "none", driver)
+    return Want(id, "keep", "link" if driver == "qcow2" else "convert", driver, row["virtual_size"] or row["size"] or 0)
+
+
+def plan(want: Want, facts: Facts) -> list[Step]:
+    """The steps that are missing."""
+    steps: list[Step] = []
+    if want.upload == "none":
+        steps += [Step("drop_partial")] if facts.partial else []
+        steps += [Step("drop_upload")] if facts.upload else []
+    if want.upload == "keep" and facts.partial:
+        steps.append(Step("drop_partial"))
+    if want.base == "none" and facts.base:
+        steps.append(Step("drop_base"))
+    if want.base != "none" and not facts.base and facts.upload:
+        steps.append(Step(want.base, want.driver, want.virtual_size))
+    return steps
+
+
+class Worker:
+    """Looks at images: one at a time at a conversion, side by side at everything else."""
+
+    def __init__(self, cloud: Cloud, images: Images, loop: Loop | None = None) -> None:
+        self.cloud, self.images, self.loop = cloud, images, loop
+        self._converting = asyncio.Semaphore(1)
+
+    async def start(self) -> list[Key]:
+        """After a restart: uploads without a client are let go of; returns the images whose host differs from their row."""
+        actions.release_uploads(self.cloud)
+        seen = await self.images.observe()
+        rows = {row["id"]: row for row in self.cloud.store.find("image", hidden=True)}
+        return [(KIND, id) for id in sorted(rows.keys() | seen.keys()) if self._differs(id, rows.get(id), seen.get(id, Facts()))]
+
+    def _differs(self, id: str, row: Row | None, facts: Facts) -> bool:
+        if row is not None and (row["gone"] or (row["status"] in ("active", "deactivated") and row["host_status"] != "ready")):
+            return True
+        return bool(plan(want_of(id, row), facts))
+
+    async def look(self, id: str) -> None:
+        """Bring one image's files in line with its row."""
+        row = self.cloud.store.get("image", id, hidden=True)
+        facts = (await self.images.observe(id)).get(id, Facts())
+        want = want_of(id, row)
+        try:
+            for step in plan(want, facts):
+                await (self._convert(id, step) if step.verb == "convert" else self.images.apply(id, step))
+        except HostError as error:
+            raise Retry(str(error), 1.0, tries=TRIES) from error
+        after = (await self.images.observe(id)).get(id, Facts())
+        self._absorb(id, want, after)
+
+    async def _convert(self, id: str, step: Step) -> None:
+        """A conversion takes as long as the disk does: it ends early when the image is wished away meanwhile."""
+        async with self._converting:
+            if self._unwanted(id):
+                return
+            work = asyncio.ensure_future(self._apply(id, step))
+            woken = self.loop.woken((KIND, id)) if self.loop else asyncio.Event()
+            try:
+                while not work.done() and not self._unwanted(id):
+                    woken.clear()
+                    await _first(work, woken.wait())
+            finally:
+                if not work.done():
+                    work.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await work
+
+    async def _apply(self, id: str, step: Step) -> None:
+        await self.images.apply(id, step)
+
+    def _unwanted(self, id: str) -> bool:
+        row = self.cloud.store.get("image", id)
+        return row is None or row["status"] not in ("active", "deactivated")
+
+    def _absorb(self, id: str, want: Want, facts: Facts) -> None:
+        """Write down what is there. A row that is gone goes when its files have."""
+        with self.cloud.store.transaction(durable=False):
+            row = self.cloud.store.get("image", id, hidden=True)
+            if row is None:
+                return
+            if row["gone"]:
+                if facts == Facts():
+                    self.cloud.store.delete("image", {"id": id})
+                return
+            if want.upload != "keep":
+                return
+            if not facts.upload:
+                self._note(row, "error", "The image's file is missing from the data folder. Delete the image and upload it again.")
+            elif want.base == "none" or facts.base:
+                self._note(row, "ready", None)
+
+    def _note(self, row: Row, status: str, error: str | None) -> None:
+        if (row["host_status"], row["host_error"]) != (status, error):
+            self.cloud.store.update("image", row["id"], {"host_status": status, "host_error": error})
+
+    def give_up(self, key: Key, error: Exception) -> None:
+        """What failed too often is written down; who waits for the image reads it there."""
+        with self.cloud.store.transaction(durable=False):
+            row = self.cloud.store.get("image", key[1], hidden=True)
+            if row is not None and not row["gone"]:
+                self._note(row, "error", f"The image could not be prepared for guests: {error}")
+
+
+async def _first(*work: Awaitable[Any]) -> None:
+    """Wait for whichever comes first; what was only made for this wait is cancelled."""
+    given = [item for item in work if isinstance(item, asyncio.Future)]
+    made = [asyncio.ensure_future(item) for item in work if not isinstance(item, asyncio.Future)]
+    try:
+        await asyncio.wait([*given, *made], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in made:
+            task.cancel()

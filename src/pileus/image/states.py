@@ -1,0 +1,22 @@
+"""The life of an image: queued, saving, active, deactivated. Glance's `killed` and `deleted` are never reached: a failed upload may be
+tried again, and a deleted image is not shown.
+"""
+
+from __future__ import annotations
+
+from pileus.kit.states import ANY, States, verb
+
+STATUSES = ("queued", "saving", "active", "killed", "deleted", "uploading", "importing", "pending_delete", "deactivated")
+
+UPLOADS = States(
+    {
+        "upload": verb(["queued"]),
+        "finish": verb(["saving"]),
+    },
+    refusal="Image status transition from {value} to saving is not allowed",
+)
+DOWNLOAD = verb(["active", "deactivated"])
+DEACTIVATE = verb(["active", "deactivated"])
+REACTIVATE = verb(["active", "deactivated"])
+BOOT = verb(["active"])
+DELETE = verb(ANY)
