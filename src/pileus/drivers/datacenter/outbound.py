@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from pileus.drivers.datacenter.client import Holder
 from pileus.drivers.datacenter.folders import Folders
+from pileus.drivers.datacenter.process import end, ended, started
 from pileus.errors import HostError
 
 Choice = Literal["auto", "none", "slirp4netns", "pasta"]
@@ -123,15 +124,6 @@ def running(paths: Folders) -> int | None:
     return record["pid"] if started(record["pid"]) == record["start"] else None
 
 
-def started(pid: int) -> int | None:
-    """When a process started (field 22 of /proc/pid/stat, clock ticks since boot); None when there is none, or only its status is left."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])
-
-
 def _record(run: Path, pid: int, name: str) -> None:
     (run / RECORD).write_text(json.dumps({"pid": pid, "start": started(pid), "tool": name}))
 
@@ -141,10 +133,8 @@ def stop(paths: Folders) -> None:
     if pid := running(paths):
         with contextlib.suppress(ProcessLookupError):
             handle = os.pidfd_open(pid)
-            poll = select.poll()
-            poll.register(handle, select.POLLIN)
-            if not poll.poll(2000):  # it has seen the holder end, and is about to
-                signal.pidfd_send_signal(handle, signal.SIGTERM)
-                poll.poll(2000)
+            gone = ended(handle, 2)  # it has seen the holder end, and is about to
             os.close(handle)
+            if not gone:
+                end(pid, (signal.SIGTERM, 2), (signal.SIGKILL, 2))
     (paths.run / RECORD).unlink(missing_ok=True)

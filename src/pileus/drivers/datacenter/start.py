@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -20,6 +19,7 @@ from pileus.drivers.datacenter import lock
 from pileus.drivers.datacenter.client import SOCKET, Holder, HolderError, holder_pid
 from pileus.drivers.datacenter.folders import Folders
 from pileus.drivers.datacenter.idmap import write_maps
+from pileus.drivers.datacenter.process import ended
 
 START_TIMEOUT = 20.0  # seconds; it takes 0.1 on a quiet machine
 END_TIMEOUT = 10.0
@@ -107,23 +107,17 @@ def stop(paths: Folders) -> bool:
             holder = Holder(paths.run)
             holder.end()
             holder.close()
-        if handle >= 0 and not _gone(handle, 1.0):
+        if handle >= 0 and not ended(handle, 1.0):
             _wake_parents(pid)
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
-            if not _gone(handle, END_TIMEOUT):
+            if not ended(handle, END_TIMEOUT):
                 raise HolderError(f"process {pid}, which holds the datacenter, does not end: a process in it may be stuck in the kernel")
     finally:
         if handle >= 0:
             os.close(handle)
     _remove_files(paths)
     return True
-
-
-def _gone(handle: int, seconds: float) -> bool:
-    poll = select.poll()
-    poll.register(handle, select.POLLIN)
-    return bool(poll.poll(seconds * 1000))
 
 
 def _wake_parents(holder: int) -> None:
