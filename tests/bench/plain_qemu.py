@@ -49,6 +49,7 @@ def reply(request: bytes) -> bytes:
 def serve_dhcp() -> None:
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"tap0")
     server.bind(("", 67))
     while True:
         request = server.recv(1500)
