@@ -70,11 +70,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """What the user may choose, from `config.toml` and PILEUS_* variables; the defaults suit a laptop."""
 
     port: int = 5000  # the one listener, on 127.0.0.1; 0 = any free one
-    drivers: Literal["linux", "fake"] = "linux"
-    outbound: Literal["auto", "none", "slirp4netns", "pasta"] = "auto"
-    region: str = "RegionOne"
-    public_cidr: str = "192.168.37.0/24"
-    token_hours: int = 24
+    drivers: Literal["linux", "fake"] = "linux"  # what is behind the APIs: real guests and networks, or the API-only mode
+    outbound: Literal["auto", "none", "slirp4netns", "pasta"] = "auto"  # how guests reach the internet; auto takes what is there
+    region: str = "RegionOne"  # the one region of the catalog
+    public_cidr: str = "192.168.37.0/24"  # the external network, where floating IPs come from
+    token_hours: int = 24  # how long a token is good for
     memory_reserve_mb: int = 512  # left to the host; what remains is what guests may have
     synchronous: Literal["full", "off"] = "full"  # off: tests only; a 2xx may then be lost in a power cut
 

@@ -16,7 +16,7 @@
         │   └── Busy      409   a verb that may not run in the state the thing is in
         ├── Stale         412   the revision the client holds is no longer current
         ├── TooLarge      413   more bytes than are allowed
-        ├── UnsupportedMedia 415
+        ├── UnsupportedMedia 415 the body is of a type that is not taken
         └── Unavailable   503   the host cannot do it now
 
 A message names the thing, says what is wrong and what to do next. `type` is the name some dialects show beside the message (Neutron's
