@@ -9,19 +9,25 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from pileus.config import Paths, Settings
+from pileus.drivers.disks.images import DiskImages
+from pileus.drivers.fake.host import FakeHost
+from pileus.drivers.fake.images import FakeImages
 from pileus.identity import api as identity_api
 from pileus.identity import live as identity_live
 from pileus.identity.seed import seed as seed_identity
+from pileus.image import api as image_api
+from pileus.image.live import Files
+from pileus.image.reconcile import Worker as ImageWorker
 from pileus.kit.clock import Clock
 from pileus.kit.context import Cloud
-from pileus.kit.loop import Loop
+from pileus.kit.loop import Key, Loop
 from pileus.kit.store import Migration, Store, migrations_in
 from pileus.kit.web import Dialect, Web
 
@@ -45,9 +51,15 @@ class App:
     loop: Loop
     web: Web
     store: Store
+    fake: FakeHost | None = None  # the machine, when it is not a real one
+    starts: list[Callable[[], Awaitable[Iterable[Key]]]] = field(default_factory=list)  # look at the host once: what differs from its row
+    closes: list[Callable[[], None]] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
+        for look in self.starts:
+            for key in await look():
+                self.loop.wake(*key)
         self._tasks.append(asyncio.create_task(self._checkpoints(), name="checkpoints"))
 
     async def stop(self) -> None:
@@ -55,6 +67,8 @@ class App:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.loop.stop()
+        for close in self.closes:
+            close()
         self.store.close()
 
     async def _checkpoints(self) -> None:
@@ -71,8 +85,16 @@ def build(settings: Settings, paths: Paths, password: str, *, clock: Clock | Non
     cloud = Cloud(store, clock or Clock(), loop.wake, options=msgspec.structs.asdict(settings))
     seed_identity(cloud, password)
     tokens = identity_live.Tokens(cloud)
-    dialects: list[Dialect] = [identity_api.dialect(cloud, tokens.authenticate)]
-    return App(cloud, loop, Web(dialects), store)
+    fake = FakeHost(paths.data / "fake-host.json") if settings.drivers == "fake" else None
+    images = FakeImages(fake, paths.data) if fake else DiskImages(paths.data)
+    files = Files(paths.data, images)
+    image_worker = ImageWorker(cloud, images, loop)
+    loop.register("image", image_worker.look, image_worker.give_up)
+    dialects: list[Dialect] = [
+        identity_api.dialect(cloud, tokens.authenticate),
+        image_api.dialect(cloud, tokens.authenticate, files),
+    ]
+    return App(cloud, loop, Web(dialects), store, fake, starts=[image_worker.start], closes=[files.close])
 
 
 def serve(paths: Paths, settings: Settings, listener: socket.socket, ready: Callable[[dict[str, object]], None]) -> None:

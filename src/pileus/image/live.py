@@ -11,11 +11,11 @@ import asyncio
 import errno
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from pileus.errors import BadRequest, Fault, HostError, TooLarge, Unavailable
 from pileus.image import actions
@@ -127,7 +127,7 @@ class Files:
             agree(report, opinion)
         return None if row["disk_format"] in NO_DISKS else report.virtual_size
 
-    def download(self, row: Row, first: int, last: int) -> AsyncIterator[bytes]:
+    def download(self, row: Mapping[str, Any], first: int, last: int) -> AsyncIterator[bytes]:
         """The bytes `first` to `last` of an uploaded image. Raises Unavailable when its file is not there."""
         try:
             file = self.folder.upload(row["id"]).open("rb")

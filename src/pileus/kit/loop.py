@@ -88,7 +88,7 @@ class Loop:
         self.tasks[key] = running.create_task(self._work(key), name=f"reconcile {kind} {id}")
 
     def woken(self, key: Key) -> asyncio.Event:
-        """Set when the object is woken during the look under way: a look awaits it beside a long step, to see whether that is still wanted."""
+        """Set when the object is woken during the look under way: awaited beside a long step, to see whether that is still wanted."""
         return self.alarms.setdefault(key, asyncio.Event())
 
     async def settle(self) -> None:

@@ -16,13 +16,14 @@ import falcon
 import falcon.asgi
 import msgspec
 
-from pileus.errors import BadMethod, Fault, HostError, NotFound, TooLarge, Unavailable
+from pileus.errors import BadMethod, BadRequest, Fault, HostError, NotFound, TooLarge, Unavailable
 from pileus.kit.context import Context, Version
 from pileus.kit.resource import FIRST, FOREVER, parse_version
 
 log = logging.getLogger("pileus.web")
 
 BODY_MAX = 8 << 20  # bytes of a JSON body; what is larger is streamed
+LEFT = "pileus.left"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -123,7 +124,7 @@ class Web:
 
     def __init__(self, dialects: Sequence[Dialect], *, hosts: Callable[[str], bool] | None = None) -> None:
         """`hosts` says whether a Host header is ours: a page on the web must not reach the cloud by a name that resolves to it."""
-        options = falcon.asgi.App(media_type="application/json", sink_before_static_route=True)
+        options = _App(media_type="application/json", sink_before_static_route=True)
         options.req_options.strip_url_path_trailing_slash = True
         self.app = options
         self.dialects = list(dialects)
@@ -183,7 +184,7 @@ class Web:
         if route is None:
             raise NotFound("The resource could not be found.", path=request.path, version=version)
         if route.streams:
-            request.stream = req.stream.__aiter__()
+            request.stream = _whole(req)
         elif request.method not in ("GET", "HEAD"):
             request.body = await _read(req)
         answer = route.handler(request)
@@ -212,6 +213,27 @@ def _request(dialect: Dialect, req: falcon.asgi.Request, params: Mapping[str, st
         query_string=req.query_string,
         params=params,
     )
+
+
+class _App(falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]):
+    """The framework ends a body alike when it is complete and when the client has left: this remembers which."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # type: ignore[override]
+        async def watched() -> Any:
+            event = await receive()
+            if event["type"] == "http.disconnect":
+                scope[LEFT] = True
+            return event
+
+        await super().__call__(scope, watched, send)
+
+
+async def _whole(req: falcon.asgi.Request) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises BadRequest when the client has left before its end."""
+    async for chunk in req.stream:
+        yield chunk
+    if LEFT in req.scope:
+        raise BadRequest("The client left before the request's body was complete.")
 
 
 async def _read(req: falcon.asgi.Request) -> bytes:
