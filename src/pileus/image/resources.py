@@ -17,7 +17,7 @@ from pileus.image.states import STATUSES
 from pileus.kit.context import Context
 from pileus.kit.resource import Field, Mismatch, Resource, Type, Words, flag, tags_of, when
 from pileus.kit.store import Row
-from pileus.openstack.types import Bool, Int, List, Obj, Str
+from pileus.openstack.types import Bool, Int, List, Str
 
 UUID = "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$"
 DISK_FORMATS = (None, "ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
@@ -49,14 +49,19 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class NullInt:
-    """A whole number or null; only ever shown."""
+class Shown:
+    """The schema of what no request may carry: it is only served."""
 
-    def parse(self, value: Any, /) -> int | None:
-        return None if value is None else Int().parse(value)
+    served: Row
 
-    def schema(self) -> dict[str, Any]:
-        return {"type": ["null", "integer"]}
+    def parse(self, value: Any, /) -> Any:
+        raise Mismatch(f"{value!r} cannot be given", value)
+
+    def schema(self) -> Row:
+        return dict(self.served)
+
+
+NULL_INT = Shown({"type": ["null", "integer"]})
 
 
 # -- words: those of Python's jsonschema, through which Glance speaks ---------------------------------------------------------
@@ -114,7 +119,32 @@ def _property(name: str, type: Type, doc: str) -> Field:
     return Field(name, type, column=f"properties.{name}", create=True, update=True, doc=doc)
 
 
-LOCATION = Obj({"url": Str(max=255), "metadata": Obj({}, open=True)}, required=("url", "metadata"), open=True)
+LOCATIONS = Shown(
+    {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                "url": {"type": "string", "maxLength": 255},
+                "metadata": {"type": "object"},
+                "validation_data": {
+                    "description": "Values to be used to populate the corresponding image properties. If the image status is not 'queued', "
+                    "values must exactly match those already contained in the image properties.",
+                    "type": "object",
+                    "writeOnly": True,
+                    "additionalProperties": False,
+                    "properties": {
+                        "checksum": {"type": "string", "minLength": 32, "maxLength": 32},
+                        "os_hash_algo": {"type": "string", "maxLength": 64},
+                        "os_hash_value": {"type": "string", "maxLength": 128},
+                    },
+                    "required": ["os_hash_algo", "os_hash_value"],
+                },
+            },
+            "required": ["url", "metadata"],
+        },
+    }
+)
 
 # in the order in which Glance answers
 IMAGE = Resource(
@@ -154,8 +184,8 @@ IMAGE = Resource(
         Field(
             "visibility", Choice(VISIBILITIES), show="visibility", create=True, update=True, filter=True, doc="Scope of image accessibility"
         ),
-        Field("size", NullInt(), show="size", sort=True, doc="Size of image file in bytes"),
-        Field("virtual_size", NullInt(), show="virtual_size", doc="Virtual size of image in bytes"),
+        Field("size", NULL_INT, show="size", sort=True, doc="Size of image file in bytes"),
+        Field("virtual_size", NULL_INT, show="virtual_size", doc="Virtual size of image in bytes"),
         Field("status", Choice(STATUSES), show="status", filter=True, sort=True, doc="Status of the image"),
         Field("checksum", Str(max=32, null=True), show="checksum", filter=True, doc="md5 hash of image contents."),
         Field(
@@ -216,7 +246,7 @@ IMAGE = Resource(
             doc="Store in which image data resides.  Only present when the operator has enabled multiple stores.  "
             "May be a comma-separated list of store identifiers.",
         ),
-        Field("locations", List(LOCATION), doc="A set of URLs to access the image file kept in external store"),
+        Field("locations", LOCATIONS, doc="A set of URLs to access the image file kept in external store"),
         _property(
             "kernel_id",
             Str(pattern=UUID, null=True),
