@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from pileus.image.host import Opinion
 from pileus.image.inspect import CHECKS, PREFIX, Limits, Refused, Report, agree, glance_at, inspect
 from pileus.image.inspect.source import MIB
 
@@ -36,10 +35,10 @@ MADE = [
 ]
 
 
-def qemu_info(path: Path, driver: str) -> Opinion:
+def qemu_info(path: Path, driver: str) -> tuple[str, int]:
     argv = ["qemu-img", "info", "-f", driver, "--output=json", str(path)]
     info = json.loads(subprocess.run(argv, capture_output=True, check=True, timeout=60).stdout)
-    return Opinion(info["format"], info["virtual-size"])
+    return info["format"], info["virtual-size"]
 
 
 @needs_qemu_img
@@ -55,7 +54,7 @@ def test_what_qemu_img_makes_is_taken(tmp_path: Path, declared: str, driver: str
     with path.open("rb") as file:
         report = inspect(file, declared)
         assert report.format == declared
-        agree(report, qemu_info(path, report.qemu))
+        agree(report, *qemu_info(path, report.qemu))
         file.seek(0)
         glance_at(file.read(PREFIX), declared)
 
@@ -104,7 +103,7 @@ def test_an_iso_is_taken_and_one_that_boots_from_a_stick_too() -> None:
 def test_bytes_without_a_header_are_taken_as_they_are(declared: str, content: bytes) -> None:
     report = inspect(io.BytesIO(content), declared)
     assert (report.virtual_size, report.qemu) == (len(content), "raw")
-    agree(report, Opinion("raw", -(-len(content) // 512) * 512))
+    agree(report, "raw", -(-len(content) // 512) * 512)
 
 
 def test_words_for_an_image_that_was_not_unpacked() -> None:
@@ -119,11 +118,11 @@ def test_a_file_over_the_limit_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("opinion", "words"),
-    [(Opinion("bochs", 1024), "qemu-img takes it for bochs, and this cloud for raw"), (Opinion("raw", 2048), "a disk of 2048 bytes")],
+    [(("bochs", 1024), "qemu-img takes it for bochs, and this cloud for raw"), (("raw", 2048), "a disk of 2048 bytes")],
 )
-def test_two_opinions_must_agree(opinion: Opinion, words: str) -> None:
+def test_two_opinions_must_agree(opinion: tuple[str, int], words: str) -> None:
     with pytest.raises(Refused, match=words) as refusal:
-        agree(Report("raw", 1000, "raw", frozenset()), opinion)
+        agree(Report("raw", 1000, "raw", frozenset()), *opinion)
     assert refusal.value.check == "second-opinion"
 
 

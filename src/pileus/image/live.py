@@ -124,7 +124,7 @@ class Files:
             except HostError as error:
                 raise Refused("second-opinion", f"qemu-img cannot read it: {_reason(error)}") from error
         if opinion:
-            agree(report, opinion)
+            agree(report, opinion.format, opinion.virtual_size)
         return None if row["disk_format"] in NO_DISKS else report.virtual_size
 
     def download(self, row: Mapping[str, Any], first: int, last: int) -> AsyncIterator[bytes]:

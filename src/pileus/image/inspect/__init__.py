@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from pileus.image.host import Opinion
-
 from . import plain, qcow2, vdi, vhd, vhdx, vmdk
 from .source import CHECKS, Limits, Refused, Source, Undecided
 
@@ -106,13 +104,13 @@ def glance_at(prefix: bytes, declared: str, limits: Limits = DEFAULT) -> None:
             return
 
 
-def agree(report: Report, opinion: Opinion) -> None:
-    """Hold qemu-img's opinion against ours. Raises Refused when two programs would see two different disks."""
+def agree(report: Report, format: str, virtual_size: int) -> None:
+    """Hold qemu-img's opinion (its own name of the format, bytes) against ours. Raises Refused when two programs would see two different disks."""
     size = -(-report.virtual_size // 512) * 512 if report.qemu == "raw" else report.virtual_size
-    if opinion.format != report.qemu:
-        difference = f"qemu-img takes it for {opinion.format}, and this cloud for {report.format}"
-    elif opinion.virtual_size != size:
-        difference = f"qemu-img sees a disk of {opinion.virtual_size} bytes, and this cloud one of {size}"
+    if format != report.qemu:
+        difference = f"qemu-img takes it for {format}, and this cloud for {report.format}"
+    elif virtual_size != size:
+        difference = f"qemu-img sees a disk of {virtual_size} bytes, and this cloud one of {size}"
     else:
         return
     raise Refused("second-opinion", f"{difference}. Convert it to qcow2 with qemu-img where it was made, and upload that.")
