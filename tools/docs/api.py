@@ -19,7 +19,7 @@ from pileus.kit.resource import Field, Resource
 from pileus.kit.web import Dialect, Route
 from tools.docs.page import first_line, page, table
 
-WORDS = Path(__file__).with_name("fields.toml")
+WORDS = Path(__file__).with_name("words.toml")
 SERVICES = {
     "identity": ("Identity", "Keystone v3: tokens, projects, users, roles, the catalog."),
     "image": ("Image", "Glance v2: images and their data."),
@@ -58,19 +58,26 @@ def resources(service: str) -> list[Resource]:
 
 
 @cache
-def words() -> dict[str, dict[str, str]]:
-    """What fields mean, by resource and name; section `all` for those that mean the same everywhere."""
-    loaded: dict[str, dict[str, str]] = tomllib.loads(WORDS.read_text())
+def words() -> dict[str, dict[str, dict[str, str]]]:
+    """What fields and routes mean: `field` by resource and name (`all` where it is the same everywhere), `route` by service and request."""
+    loaded: dict[str, dict[str, dict[str, str]]] = tomllib.loads(WORDS.read_text())
     return loaded
 
 
 def meaning(resource: Resource, field: Field) -> str:
-    """A field's own words, else those of fields.toml; empty when nobody has said what it is."""
-    return field.doc or words().get(resource.key, {}).get(field.name) or words()["all"].get(field.name, "")
+    """A field's own words, else those of words.toml; empty when nobody has said what it is."""
+    said = words()["field"]
+    return field.doc or said.get(resource.key, {}).get(field.name) or said["all"].get(field.name, "")
 
 
-def route_meaning(route: Route) -> str:
-    return route.doc or first_line(inspect.getdoc(route.handler))
+def request(route: Route) -> str:
+    return f"{route.method} {route.path or '/'}"
+
+
+def route_meaning(service: str, route: Route) -> str:
+    """A route's own words, else those of words.toml, else the first line of its handler's docstring."""
+    said = words()["route"].get(service, {}).get(request(route), "")
+    return route.doc or said or first_line(inspect.getdoc(route.handler))
 
 
 def versions(since: str | None, until: str | None) -> str:
@@ -120,7 +127,7 @@ def service_page(service: str) -> str:
     if dialect is None:
         return page(title, about, "Not served yet.")
     routes = [
-        (f"`{r.method} {r.path or '/'}`", versions(r.since, r.until), route_meaning(r) + (" No token needed." if r.open else ""))
+        (f"`{request(r)}`", versions(r.since, r.until), route_meaning(service, r) + (" No token needed." if r.open else ""))
         for r in sorted(dialect.routes, key=lambda r: (r.path, r.method, r.since or ""))
     ]
     parts = [f"Below `{dialect.prefix}`.", "## Routes", table(["request", "versions", "meaning"], routes)]
@@ -165,6 +172,7 @@ def rules_page() -> str:
 
 
 def action_meaning(name: str) -> str:
-    """The first line of an action's docstring."""
+    """The first line of an action's docstring; its name in words when that says it all."""
     module, _, function = name.rpartition(".")
-    return first_line(inspect.getdoc(getattr(importlib.import_module(module), function, None)))
+    said = first_line(inspect.getdoc(getattr(importlib.import_module(module), function, None)))
+    return said or function.replace("_", " ").capitalize() + "."

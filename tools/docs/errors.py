@@ -11,8 +11,7 @@ from tools.docs.page import code, page, table
 
 def error_page() -> str:
     text = inspect.getdoc(errors) or ""
-    intro, rest = text.split("\n\n", 1)
-    lines = rest.split("\n\n")
+    lines = text.split("\n\n")[1:]  # after the title: the tree, then prose
     tree = "\n".join(line[4:] if line.startswith("    ") else line for line in lines[0].splitlines())
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.PileusError)]
     rows = [(f"`{kind.__name__}`", str(kind.status), meaning(kind)) for kind in kinds if issubclass(kind, errors.Fault)]

@@ -46,8 +46,8 @@ def settings_page() -> str:
     folders = comments(Paths)
     return page(
         "Settings",
-        "A setting is a line of `config.toml` in the configuration folder, or a variable, which wins. All have defaults that suit a laptop. "
-        "`pileus up` reads them; options given to it (`--port`, `--drivers`) win over both, and are kept for this cloud.",
+        "A setting is a line of `config.toml` in the configuration folder, or a variable, which wins. All have defaults that suit a "
+        "laptop. `pileus up` reads them; options given to it (`--port`, `--drivers`) win over both, and are kept for this cloud.",
         table(["in config.toml", "variable", "may be", "default", "meaning"], rows),
         "## Folders",
         "`PILEUS_HOME` moves everything of a cloud but the cache below one folder (`config`, `data`, `state`, `run`), so that several run "
