@@ -105,7 +105,7 @@ def glance_at(prefix: bytes, declared: str, limits: Limits = DEFAULT) -> None:
 
 
 def agree(report: Report, format: str, virtual_size: int) -> None:
-    """Hold qemu-img's opinion (its own name of the format, bytes) against ours. Raises Refused when two programs would see two different disks."""
+    """Hold qemu-img's opinion, its own name of the format and bytes, against ours. Raises Refused when they see two different disks."""
     size = -(-report.virtual_size // 512) * 512 if report.qemu == "raw" else report.virtual_size
     if format != report.qemu:
         difference = f"qemu-img takes it for {format}, and this cloud for {report.format}"
