@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from pileus.errors import HostError
 from pileus.kit.loop import Key
@@ -19,6 +19,8 @@ Power = Literal["on", "off", "gone"]
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 NAME = re.compile(r"server-([0-9a-f-]{36})\.([0-9]+)\Z")
 GIB = 1 << 30
+# files in a server's folder that the driver of disks makes and the driver of guests hands over
+DISK, BASE, KERNEL, INITRD = "disk.qcow2", "base", "kernel", "initrd"
 
 
 class Unfit(HostError):
@@ -188,22 +190,6 @@ class Features:
 
 
 @dataclass(frozen=True, slots=True)
-class HostFacts:
-    """The machine as hypervisor lists and the capacity check see it. Sizes in MiB and GiB."""
-
-    hypervisor_type: str
-    hypervisor_version: int  # major * 1,000,000 + minor * 1,000 + patch, as libvirt counts
-    cpus: int
-    memory_mb: int
-    memory_free_mb: int
-    disk_gb: int
-    disk_free_gb: int
-    cpu_model: str
-    architecture: str
-    uid_count: int  # users that guests may be given; 0: there are none, all run as the cloud's own
-
-
-@dataclass(frozen=True, slots=True)
 class Stream:
     """A guest's serial line. Whoever has it closes the writer."""
 
@@ -237,4 +223,8 @@ class Guests(Protocol):
         """("server", id) each time a guest has ended, beginning with those not forgotten. Ends with HostError when the host is lost."""
         ...
 
-    def host_facts(self) -> HostFacts: ...
+    def host_facts(self) -> Mapping[str, Any]:
+        """The machine, for `Cloud.host`: hostname, vcpus, memory_mb, disk_gb, uid_count, arch, cpu_model, cpu_vendor, cpu_features,
+        hypervisor_type, hypervisor_version (7.2.22 as 7002022). compute/machine.py says what each is for.
+        """
+        ...

@@ -1,0 +1,63 @@
+"""QEMU's monitor (QMP): greeting, commands, answers. One client at a time; QEMU listens again when it has gone.
+
+Source: https://www.qemu.org/docs/master/interop/qmp-spec.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from types import TracebackType
+from typing import Any
+
+from pileus.errors import HostError
+
+TIMEOUT = 10.0  # seconds for one answer; a loaded host under TCG takes its time to start
+LINE_MAX = 1 << 20  # bytes
+
+
+class Qmp:
+    """`async with Qmp(path) as qmp: await qmp("query-status")`. Raises HostError: QEMU is not there, refuses, or does not answer."""
+
+    def __init__(self, path: str, timeout: float = TIMEOUT) -> None:
+        self._path, self._timeout = path, timeout
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
+
+    async def __aenter__(self) -> Qmp:
+        try:
+            self._reader, self._writer = await asyncio.open_unix_connection(self._path, limit=LINE_MAX)
+        except OSError as error:
+            raise HostError(f"no QEMU listens at {self._path}: {error.strerror or error}") from None
+        try:
+            await self._read("its greeting")
+            await self("qmp_capabilities")
+        except BaseException:
+            self._writer.close()
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._writer.close()
+
+    async def __call__(self, command: str, **arguments: Any) -> Any:
+        """The answer to a command."""
+        self._writer.write(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+        while True:
+            message = await self._read(command)
+            if "return" in message:
+                return message["return"]
+            if "error" in message:
+                raise HostError(f"QEMU refuses {command}: {message['error'].get('desc', message['error'])}")
+
+    async def _read(self, what: str) -> dict[str, Any]:
+        try:
+            line = await asyncio.wait_for(self._reader.readline(), self._timeout)
+        except TimeoutError:
+            raise HostError(f"QEMU did not answer ({what}) within {self._timeout:g} s") from None
+        except (OSError, ValueError) as error:
+            raise HostError(f"QEMU's answer ({what}) could not be read: {error}") from None
+        if not line:
+            raise HostError(f"QEMU ended before it answered ({what})")
+        message: dict[str, Any] = json.loads(line)
+        return message
