@@ -13,8 +13,7 @@ def error_page() -> str:
     text = inspect.getdoc(errors) or ""
     lines = text.split("\n\n")[1:]  # after the title: the tree, then prose
     tree = "\n".join(line[4:] if line.startswith("    ") else line for line in lines[0].splitlines())
-    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.PileusError)]
-    rows = [(f"`{kind.__name__}`", str(kind.status), meaning(kind)) for kind in kinds if issubclass(kind, errors.Fault)]
+    rows = [(f"`{kind.__name__}`", str(kind.status), meaning(kind)) for kind in kinds() if issubclass(kind, errors.Fault)]
     return page(
         "Errors",
         "What can go wrong, and what a client sees of it. A message names the thing, says what is wrong and what to do next. Each API has "
@@ -25,6 +24,10 @@ def error_page() -> str:
         "## What a client is told",
         table(["error", "status", "meaning"], sorted(rows, key=lambda row: row[1])),
     )
+
+
+def kinds() -> list[type[errors.PileusError]]:
+    return [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.PileusError)]
 
 
 def meaning(kind: type[errors.PileusError]) -> str:
