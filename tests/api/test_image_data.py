@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from pileus.config import Paths
+from pileus.drivers.disks.images import DiskImages
 from pileus.image import actions, live
 from pileus.image.actions.content import Content
 from pileus.image.host import Folder
-from pileus.image.inspect import Limits
+from pileus.image.inspect import Limits, Refused
 from pileus.kit.context import Context, Credentials
 from tests.api.test_images import IMAGES, make, message
 from tests.conftest import Answer, Client
+from tests.drivers.test_disks_images import CLOOP
 from tests.unit.test_inspect_hostile import HOSTILE, qcow2
 
 
@@ -155,6 +158,34 @@ async def test_a_full_disk_is_said_to_be_full(api: Client, monkeypatch: pytest.M
         answer = await put(api, image["id"], b"x" * 100)
     assert (answer.status, "storage media is full" in message(answer)) == (413, True)
     assert (await put(api, image["id"], b"x" * 100)).status == 204
+
+
+@pytest.mark.skipif(shutil.which("qemu-img") is None, reason="needs qemu-img (qemu-utils) for a second opinion")
+async def test_qemu_img_is_asked_and_must_agree(api: Client, paths: Paths) -> None:
+    """A cloop image is nothing but bytes to our inspection, and something else to QEMU."""
+    files = live.Files(paths.data, DiskImages(paths.data))
+
+    async def send(data: bytes, **fields: Any) -> str:
+        image = await make(api, **fields)
+        ctx = Context(api.app.cloud, Credentials(user_id="u", project_id=image["owner"], roles=frozenset({"member"})))
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield data
+
+        try:
+            await files.upload(ctx, image["id"], chunks(), len(data))
+        except Refused as refusal:
+            assert (await show(api, image["id"]))["status"] == "queued"
+            return refusal.message
+        return str((await show(api, image["id"]))["status"])
+
+    assert "qemu-img takes it for cloop, and this cloud for raw" in await send(CLOOP)
+    assert await send(bytes(qcow2()), disk_format="qcow2") == "active"
+    assert await send(b"abc") == "active"
+    broken = qcow2()
+    broken[72 + 24 : 72 + 28] = b"\0\0\0\7"  # a refcount order that our inspection refuses too
+    assert "check qcow2-refcount-table" in await send(bytes(broken), disk_format="qcow2")
+    files.close()
 
 
 # -- clients that leave, images that go ---------------------------------------------------------------------------------------
