@@ -1,4 +1,4 @@
-"""The reference says all there is, and nothing else: every route, field, setting, error, rule and lab has words, and the pages are fresh."""
+"""The reference says all there is: every route, field, setting, error, rule and lab has words, and the pages are fresh."""
 
 from __future__ import annotations
 
