@@ -42,6 +42,7 @@ CREATE TABLE subnet (
     host_routes       TEXT NOT NULL DEFAULT '[]',  -- JSON [{destination, nexthop}]
     service_types     TEXT NOT NULL DEFAULT '[]',
     subnetpool_id     TEXT,
+    cursor            TEXT,                        -- the address given last: the search for a free one starts after it
     created_at        INTEGER NOT NULL,
     updated_at        INTEGER NOT NULL,
     revision          INTEGER NOT NULL DEFAULT 1

@@ -83,12 +83,16 @@ def neutron(fault: Fault, request: Request) -> Response:
     if isinstance(fault, Unauthorized):
         return unauthorized(request)
     status, message, kind = fault.status, fault.message, fault.type
+    if status == 404 and not request.path.startswith("/v2.0"):
+        return Response(404, {"code": 404, "title": title_of(404), "description": None})
     if isinstance(fault, OverQuota):
         status, kind = 409, "OverQuota"
     elif isinstance(fault, Forbidden) and (rule := fault.extra.get("rule")):
-        message, kind = f"{rule} is disallowed by policy", "PolicyNotAuthorized"
-    elif kind in ("BadRequest", "NotFound", "BadMethod"):
-        kind = {"BadRequest": "HTTPBadRequest", "NotFound": "HTTPNotFound", "BadMethod": "HTTPMethodNotAllowed"}[kind]
+        message, kind = f"{rule if rule.startswith('(') else f'rule:{rule}'} is disallowed by policy", "PolicyNotAuthorized"
+    elif kind == "Fault":
+        kind, message = "HTTPInternalServerError", "Request Failed: internal server error while processing your request."
+    else:
+        kind = {"NotFound": "HTTPNotFound", "BadMethod": "HTTPMethodNotAllowed"}.get(kind, kind)
     return Response(status, {"NeutronError": {"type": kind, "message": message, "detail": fault.extra.get("detail", "")}})
 
 

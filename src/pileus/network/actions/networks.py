@@ -1,0 +1,167 @@
+"""Networks: create, find, list, update, delete."""
+
+from __future__ import annotations
+
+from pileus.errors import Conflict
+from pileus.kit.context import Context
+from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow
+from pileus.kit.store import Row
+from pileus.network.actions.quotas import spend
+from pileus.network.actions.removal import AUTO_DELETED, remove_port, remove_subnet
+from pileus.network.actions.scope import Page, absent, change, columns, find, fresh, owned, owner, page, restrict
+from pileus.network.actions.security_groups import default_security_group
+from pileus.network.resources import NETWORK, NETWORK_ADMIN
+from pileus.network.types import invalid_input
+from pileus.openstack.listing import Listing
+
+PHYSICAL = "public"  # the one physical network: the wire that the outside host is on
+TUNNEL_MTU = 1450  # what Neutron gives a VXLAN network over an Ethernet of 1500
+ETHERNET_MTU = 1500
+SMALLEST_MTU = {4: 68, 6: 1280}  # RFC 791, RFC 8200
+
+
+@allow(PROJECT_READER, "get_network")
+def find_network(ctx: Context, id: str) -> Row:
+    """A network of the caller's project, a shared or an external one; any for an admin. Raises NotFound."""
+    return find(ctx, "network", id)
+
+
+@allow(PROJECT_READER, "get_network")
+def list_networks(ctx: Context, listing: Listing) -> Page:
+    return page(ctx, "network", listing)
+
+
+@allow(PROJECT_MEMBER, "create_network")
+def create_network(ctx: Context, values: Row) -> Row:
+    """A network. It exists at once; its bridge follows. Raises OverQuota, and BadRequest for a segment the host does not have."""
+    restrict(ctx, NETWORK, "create", values, NETWORK_ADMIN)
+    project = owner(ctx, values)
+    _zones(values)
+    with ctx.store.transaction():
+        default_security_group(ctx, project)
+        spend(ctx, project, "network")
+        row = {**fresh(ctx), "project_id": project, **columns({**values, **_segment(ctx, values)}, {})}
+        row.setdefault("mtu", TUNNEL_MTU if row["network_type"] == "vxlan" else ETHERNET_MTU)
+        if row.get("port_security_enabled") is None:
+            row["port_security_enabled"] = 1
+        if row.get("is_default"):
+            _take_default(ctx, row)
+        ctx.store.insert("network", row)
+        ctx.wake("network", row["id"])
+    return find(ctx, "network", row["id"])
+
+
+def _zones(values: Row) -> None:
+    for zone in values.pop("availability_zone_hints", []):
+        raise absent("availability_zone", zone)  # one machine has no zones to choose from
+
+
+def _segment(ctx: Context, values: Row) -> Row:
+    """What carries the network: a tunnel of its own, or the physical network, which carries one."""
+    kind, physical, number = (values.get(key) for key in ("network_type", "physical_network", "segmentation_id"))
+    if kind is None:
+        if physical is not None or number is not None:
+            raise invalid_input("network_type required")
+        return {"network_type": "vxlan", "physical_network": None, "segmentation_id": _free_number(ctx)}
+    if kind == "flat":
+        if physical is None:
+            raise invalid_input("physical_network required for flat provider network")
+        if physical != PHYSICAL:
+            raise invalid_input(f"physical_network '{physical}' unknown for flat provider network")
+        if number is not None:
+            raise invalid_input("segmentation_id prohibited for flat provider network")
+        if ctx.store.first("network", {"physical_network": PHYSICAL}, hidden=True):
+            words = f"Unable to create the flat network. Physical network {PHYSICAL} is in use."
+            raise Conflict(words, type="FlatNetworkInUse")
+        return {"network_type": "flat", "physical_network": PHYSICAL, "segmentation_id": None}
+    if kind == "vxlan":
+        if physical is not None:
+            raise invalid_input("provider:physical_network specified for vxlan network")
+        if number is not None and ctx.store.first("network", {"network_type": "vxlan", "segmentation_id": number}, hidden=True):
+            raise Conflict(f"Unable to create the network. The tunnel ID {number} is in use.", type="TunnelIdInUse")
+        return {"network_type": "vxlan", "physical_network": None, "segmentation_id": number or _free_number(ctx)}
+    if kind == "vlan":
+        raise invalid_input(f"physical_network '{physical}' unknown for VLAN provider network")
+    raise invalid_input(f"network_type value '{kind}' not supported")
+
+
+def _free_number(ctx: Context) -> int:
+    """A segment number that no network has: the one after the largest."""
+    return int(ctx.store.query("SELECT ifnull(max(segmentation_id), 0) + 1 AS n FROM network")[0]["n"])
+
+
+def _take_default(ctx: Context, row: Row) -> None:
+    if not row.get("external"):
+        raise invalid_input("Only external networks can be the default external network")
+    if other := ctx.store.first("network", {"is_default": 1}):
+        words = f"A default external network already exists: {other['id']}."
+        raise Conflict(words, type="DefaultExternalNetworkExists")
+
+
+@allow(PROJECT_MEMBER, "update_network")
+def update_network(ctx: Context, id: str, values: Row) -> Row:
+    """Change a network. Raises Conflict when it can no longer be hidden from those who use it."""
+    row = find(ctx, "network", id)
+    owned(ctx, row, "update_network")
+    restrict(ctx, NETWORK, "update", values, NETWORK_ADMIN)
+    changes = columns(values, {})
+    with ctx.store.transaction():
+        if any(key in changes and changes[key] != row[key] for key in ("network_type", "physical_network", "segmentation_id")):
+            raise invalid_input("Only VLAN type networks can be updated")
+        if row["shared"] and changes.get("shared") == 0:
+            _stop_sharing(ctx, row)
+        if row["external"] and changes.get("external") == 0 and ctx.store.first("router", {"gateway_network_id": id}):
+            raise Conflict(
+                f"External network {id} cannot be updated to be made non-external, since it has existing gateway ports.",
+                type="ExternalNetworkInUse",
+            )
+        if changes.get("is_default") and not row["is_default"]:
+            _take_default(ctx, {**row, **changes})
+        if "mtu" in changes:
+            _check_mtu(ctx, row, changes["mtu"])
+        after = change(ctx, "network", row, changes)
+        ctx.wake("network", id)
+    return after
+
+
+def _stop_sharing(ctx: Context, row: Row) -> None:
+    users = ctx.store.query(
+        "SELECT project_id FROM port WHERE network_id = ? AND gone = 0 AND device_owner NOT LIKE 'network:%'"
+        " UNION SELECT project_id FROM subnet WHERE network_id = ?",
+        row["id"],
+        row["id"],
+    )
+    if {user["project_id"] for user in users} - {row["project_id"]}:
+        words = f"Unable to reconfigure sharing settings for network {row['name']}. Multiple tenants are using it."
+        raise Conflict(words, type="InvalidSharedSetting")
+
+
+def _check_mtu(ctx: Context, row: Row, mtu: int) -> None:
+    for subnet in ctx.store.find("subnet", {"network_id": row["id"]}):
+        check_mtu(row["id"], subnet["ip_version"], mtu)
+
+
+def check_mtu(network_id: str, ip_version: int, mtu: int) -> None:
+    """Refuse an MTU that the subnet's protocol cannot work with."""
+    if mtu < SMALLEST_MTU[ip_version]:
+        words = f"MTU of {network_id} is not valid, subnet requires a minimum of {SMALLEST_MTU[ip_version]}"
+        raise Conflict(words, type="NetworkMTUSubnetConflict")
+
+
+@allow(PROJECT_MEMBER, "delete_network")
+def delete_network(ctx: Context, id: str) -> None:
+    """Wish a network away, with its subnets. Raises Conflict while ports are on it."""
+    row = find(ctx, "network", id)
+    owned(ctx, row, "delete_network")
+    with ctx.store.transaction():
+        ports = ctx.store.find("port", {"network_id": id})
+        if staying := [port["id"] for port in ports if port["device_owner"] not in AUTO_DELETED]:
+            words = "There are one or more ports still in use on the network, id for these ports is: "
+            raise Conflict(f"Unable to complete operation on network {id}. {words}{','.join(staying)}.", type="NetworkInUse")
+        for port in ports:
+            remove_port(ctx, port)
+        for subnet in ctx.store.find("subnet", {"network_id": id}):
+            remove_subnet(ctx, subnet)
+        ctx.store.delete("tag", {"resource_id": id})
+        ctx.store.update("network", id, {"gone": 1})
+        ctx.wake("network", id)

@@ -1,0 +1,151 @@
+"""Whose a thing is, who sees it and who may change it; and what every write does to times and revisions.
+
+Not here: what the verbs mean (one module per noun beside this one) and roles (kit/policy.py, on each action).
+"""
+
+from __future__ import annotations
+
+import platform
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+from pileus.errors import NotFound
+from pileus.kit.context import Context
+from pileus.kit.policy import forbid
+from pileus.kit.resource import Resource
+from pileus.kit.store import Row
+from pileus.network.types import malformed
+from pileus.openstack.listing import Listing, fetch
+
+Page = tuple[list[Row], bool]  # rows, and whether there are more
+
+# what Neutron says of a thing that is not there, or not the caller's: the name of its exception and the words
+ABSENT = {
+    "network": ("NetworkNotFound", "Network {} could not be found."),
+    "subnet": ("SubnetNotFound", "Subnet {} could not be found."),
+    "port": ("PortNotFound", "Port {} could not be found."),
+    "router": ("RouterNotFound", "Router {} could not be found"),
+    "floating_ip": ("FloatingIPNotFound", "Floating IP {} could not be found"),
+    "security_group": ("SecurityGroupNotFound", "Security group {} does not exist"),
+    "security_group_rule": ("SecurityGroupRuleNotFound", "Security group rule {} does not exist"),
+    "subnetpool": ("SubnetPoolNotFound", "Subnet pool {} could not be found."),
+    "address_group": ("AddressGroupNotFound", "Address group {} could not be found."),
+    "availability_zone": ("AvailabilityZoneNotFound", "AvailabilityZone {} could not be found."),
+}
+
+# what besides its own a project sees of a table; `:p` is the project
+MINE = {
+    "network": "project_id = :p OR shared = 1 OR external = 1",
+    "subnet": "project_id = :p OR network_id IN"
+    " (SELECT id FROM network WHERE gone = 0 AND (project_id = :p OR shared = 1 OR external = 1))",
+    "port": "project_id = :p OR network_id IN (SELECT id FROM network WHERE gone = 0 AND project_id = :p)",
+    "router": "project_id = :p",
+    "floating_ip": "project_id = :p",
+    "security_group": "project_id = :p",
+    "security_group_rule": "project_id = :p OR security_group_id IN (SELECT id FROM security_group WHERE gone = 0 AND project_id = :p)",
+}
+
+
+def absent(table: str, id: Any) -> NotFound:
+    kind, words = ABSENT[table]
+    return NotFound(words.format(id), type=kind)
+
+
+def find(ctx: Context, table: str, id: str) -> Row:
+    """The row, if the caller may see it. Raises NotFound."""
+    row = ctx.store.get(table, id)
+    if row is None or not (ctx.is_admin or row["project_id"] == ctx.project_id or _shared(ctx, table, id)):
+        raise absent(table, id)
+    return row
+
+
+def _shared(ctx: Context, table: str, id: str) -> bool:
+    rule = MINE[table].replace(":p", "?")
+    bound = [ctx.project_id] * rule.count("?")
+    return bool(ctx.store.query(f"SELECT 1 FROM {table} WHERE id = ? AND ({rule})", id, *bound))  # noqa: S608 - names are ours
+
+
+def page(ctx: Context, table: str, listing: Listing) -> Page:
+    """One page of what the caller may see. Raises NotFound when the marker is not of it."""
+    marker = find(ctx, table, listing.marker) if listing.marker and listing.limit else None
+    if not ctx.is_admin:
+        rule = MINE[table].replace(":p", "?")
+        listing.terms.append((rule, (ctx.project_id,) * rule.count("?")))
+    return fetch(ctx.store, table, listing, marker)
+
+
+def owned(ctx: Context, row: Row, policy: str) -> None:
+    """Refuse to change what the caller sees but does not own."""
+    if not ctx.is_admin and row["project_id"] != ctx.project_id:
+        forbid(policy)
+
+
+def owner(ctx: Context, values: Row) -> str:
+    """The project a new thing is for: the caller's, or any for an admin. Takes both spellings out of `values`."""
+    given = [values.pop(key) for key in ("project_id", "tenant_id") if key in values]
+    if len(set(given)) > 1:
+        raise malformed("'project_id' and 'tenant_id' do not match")
+    project = given[0] if given else ctx.project_id
+    if given and not ctx.is_admin and project != ctx.project_id:
+        reason = "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin privileges"
+        raise malformed(reason)
+    return str(project)
+
+
+def restrict(ctx: Context, resource: Resource, verb: Literal["create", "update"], values: Row, names: Iterable[str]) -> None:
+    """Refuse a client that is no admin the fields `names`, unless it says what would be anyway."""
+    if ctx.is_admin:
+        return
+    fields = {f.name: f for f in resource.fields}
+
+    def usual(name: str) -> bool:
+        default = fields[name].default
+        return verb == "create" and values[fields[name].key] == (default() if callable(default) else default)
+
+    given = [name for name in names if fields[name].key in values and not usual(name)]
+    if given:
+        deny(resource, verb, given)
+
+
+def deny(resource: Resource, verb: str, names: Iterable[str]) -> None:
+    """Refuse some fields of a request, in Neutron's words."""
+    action = f"{verb}_{resource.key}"
+    rules = " and ".join(f"rule:{rule}" for rule in (action, *(f"{action}:{name}" for name in names)))
+    forbid(f"({rules})")
+
+
+def columns(values: Row, packers: Mapping[str, Callable[[Any], Any]]) -> Row:
+    """Decoded values as columns: booleans as 0/1, a description of null as none, the rest through its packer."""
+    out: Row = {}
+    for name, value in values.items():
+        if name in packers:
+            out[name] = packers[name](value)
+        elif isinstance(value, bool):
+            out[name] = int(value)
+        else:
+            out[name] = "" if value is None and name in ("name", "description") else value
+    return out
+
+
+def fresh(ctx: Context) -> Row:
+    """The columns every new row has."""
+    now = ctx.now()
+    return {"id": str(uuid.uuid4()), "created_at": now, "updated_at": now}
+
+
+def change(ctx: Context, table: str, row: Row, changes: Row) -> Row:
+    """Write an API change of a row; returns it as it is now."""
+    touched = {**changes, "updated_at": ctx.now(), "revision": row["revision"] + 1}
+    ctx.store.update(table, row["id"], touched)
+    return {**row, **touched}
+
+
+def bump(ctx: Context, table: str, id: str) -> None:
+    """A part of the thing changed: so did the thing."""
+    ctx.store.execute(f"UPDATE {table} SET revision = revision + 1, updated_at = ? WHERE id = ?", ctx.now(), id)  # noqa: S608 - names are ours
+
+
+def host_name(ctx: Context) -> str:
+    """What this machine is called, where Neutron names the host that something is bound to."""
+    return str(ctx.cloud.host.get("hostname") or platform.node())

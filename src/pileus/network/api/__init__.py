@@ -1,0 +1,302 @@
+"""Neutron's v2.0 routes, and the handlers of odd shape. Source: https://docs.openstack.org/api-ref/network/v2/"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pileus.errors import NotFound
+from pileus.kit.context import Cloud
+from pileus.kit.resource import Mismatch
+from pileus.kit.store import Row
+from pileus.kit.web import Dialect, Request, Response, Route
+from pileus.network.actions import floating_ips, hosts, networks, ports, quotas, routers, rules, security_groups, subnets, tags
+from pileus.network.api import query
+from pileus.network.api.crud import Noun, body_of, routes_of
+from pileus.network.api.query import chosen, wanted_fields
+from pileus.network.resources import FLOATING_IP, NETWORK, PORT, ROUTER, RULE, SECURITY_GROUP, SUBNET
+from pileus.network.resources.extensions import offered
+from pileus.network.types import WORDS, Whole, malformed
+from pileus.openstack import fault
+from pileus.openstack.front import Authenticate
+from pileus.openstack.front import dialect as openstack_dialect
+
+MOST = 2_147_483_647  # the largest limit a quota may have
+
+
+def _only_external_default(item: Row, row: Row) -> None:
+    """Whether a network is the default one is shown of external networks only."""
+    if not row["external"]:
+        item.pop("is_default")
+
+
+NOUNS = (
+    Noun(
+        "networks",
+        NETWORK,
+        networks.find_network,
+        networks.list_networks,
+        networks.create_network,
+        networks.delete_network,
+        networks.update_network,
+        {"status": query.by_status},
+        _only_external_default,
+    ),
+    Noun(
+        "subnets",
+        SUBNET,
+        subnets.find_subnet,
+        subnets.list_subnets,
+        subnets.create_subnet,
+        subnets.delete_subnet,
+        subnets.update_subnet,
+        {"shared": query.by_network_shared},
+    ),
+    Noun(
+        "ports",
+        PORT,
+        ports.find_port,
+        ports.list_ports,
+        ports.create_port,
+        ports.delete_port,
+        ports.update_port,
+        {"fixed_ips": query.by_fixed_ips, "security_groups": query.by_security_group},
+    ),
+    Noun(
+        "routers",
+        ROUTER,
+        routers.find_router,
+        routers.list_routers,
+        routers.create_router,
+        routers.delete_router,
+        routers.update_router,
+        {"status": query.by_status},
+    ),
+    Noun(
+        "floatingips",
+        FLOATING_IP,
+        floating_ips.find_floating_ip,
+        floating_ips.list_floating_ips,
+        floating_ips.create_floating_ip,
+        floating_ips.delete_floating_ip,
+        floating_ips.update_floating_ip,
+    ),
+    Noun(
+        "security-groups",
+        SECURITY_GROUP,
+        security_groups.find_security_group,
+        security_groups.list_security_groups,
+        security_groups.create_security_group,
+        security_groups.delete_security_group,
+        security_groups.update_security_group,
+        {"shared": query.never_shared},
+    ),
+    Noun(
+        "security-group-rules",
+        RULE,
+        rules.find_security_group_rule,
+        rules.list_security_group_rules,
+        rules.create_security_group_rule,
+        rules.delete_security_group_rule,
+    ),
+)
+
+
+# -- versions and extensions -----------------------------------------------------------------------------------------------
+
+
+def list_versions(request: Request) -> Response:
+    links = [{"rel": "self", "href": f"{request.root}/v2.0/"}]
+    return Response(200, {"versions": [{"id": "v2.0", "status": "CURRENT", "links": links}]})
+
+
+def list_resources(request: Request) -> Response:
+    def described(noun: Noun) -> Row:
+        return {"name": noun.resource.key, "collection": noun.resource.plural, "links": [{"rel": "self", "href": _url(request, noun)}]}
+
+    return Response(200, {"resources": [described(noun) for noun in NOUNS]})
+
+
+def _url(request: Request, noun: Noun) -> str:
+    return f"{request.root}/v2.0/{noun.path}"
+
+
+def list_extensions(request: Request) -> Response:
+    return Response(200, {"extensions": list(offered().values())})
+
+
+def show_extension(request: Request) -> Response:
+    alias = request.params["id"]
+    if (found := offered().get(alias)) is None:
+        raise NotFound(f"Extension with alias {alias} does not exist", type="HTTPNotFound")
+    return Response(200, {"extension": found})
+
+
+# -- router interfaces -----------------------------------------------------------------------------------------------------
+
+
+def add_router_interface(request: Request) -> Response:
+    return Response(200, routers.add_router_interface(request.ctx, request.params["id"], body_of(request)))
+
+
+def remove_router_interface(request: Request) -> Response:
+    return Response(200, routers.remove_router_interface(request.ctx, request.params["id"], body_of(request)))
+
+
+# -- tags ------------------------------------------------------------------------------------------------------------------
+
+
+def tag_routes(collection: str) -> list[Route]:
+    """The routes of one collection's tags."""
+
+    def call(verb: Callable[..., Any], request: Request, *more: Any) -> Any:
+        return verb(request.ctx, collection, request.params["id"], *more)
+
+    def each(verb: Callable[..., None], status: int) -> Callable[[Request], Response]:
+        def handler(request: Request) -> Response:
+            call(verb, request, request.params["key"])
+            return Response(status)
+
+        return handler
+
+    def clear(request: Request) -> Response:
+        call(tags.delete_tags, request)
+        return Response(204)
+
+    at, what = f"/v2.0/{collection}/{{id}}/tags", collection.replace("-", " ")
+    return [
+        Route("GET", at, lambda request: Response(200, {"tags": call(tags.list_tags, request)}), doc=f"List the tags of {what}"),
+        Route("PUT", at, lambda request: Response(200, {"tags": call(tags.replace_tags, request, body_of(request))}), doc="Set all tags"),
+        Route("DELETE", at, clear, doc="Remove all tags"),
+        Route("GET", at + "/{key}", each(tags.check_tag, 204), doc="Ask whether a tag is there"),
+        Route("PUT", at + "/{key}", each(tags.add_tag, 201), doc="Add a tag"),
+        Route("DELETE", at + "/{key}", each(tags.delete_tag, 204), doc="Remove a tag"),
+    ]
+
+
+# -- quotas ----------------------------------------------------------------------------------------------------------------
+
+
+def _quota(limits: Any, status: int = 200) -> Response:
+    return Response(status, {"quota": limits})
+
+
+def show_quota(request: Request) -> Response:
+    return _quota(quotas.show_quota(request.ctx, request.params["id"]))
+
+
+def show_default_quota(request: Request) -> Response:
+    return _quota(quotas.show_default_quota(request.ctx, request.params["id"]))
+
+
+def show_quota_details(request: Request) -> Response:
+    return _quota(quotas.show_quota_details(request.ctx, request.params["id"]))
+
+
+def show_own_project(request: Request) -> Response:
+    return Response(200, {"tenant": {"tenant_id": request.ctx.project_id, "project_id": request.ctx.project_id}})
+
+
+def list_quotas(request: Request) -> Response:
+    return Response(200, {"quotas": quotas.list_quotas(request.ctx)})
+
+
+def update_quota(request: Request) -> Response:
+    given = body_of(request).get("quota")
+    if not isinstance(given, dict):
+        raise WORDS.no_object("quota", given)
+    if unknown := [name for name in given if name not in (*quotas.DEFAULTS, "tenant_id", "project_id")]:
+        raise WORDS.unknown(unknown)
+    changes = {}
+    for name in given.keys() & quotas.DEFAULTS.keys():
+        try:
+            changes[name] = int(Whole(min=-1, max=MOST).parse(given[name]) or 0)
+        except Mismatch as mismatch:
+            raise WORDS.mismatch(name, mismatch) from None
+    return _quota(quotas.update_quota(request.ctx, request.params["id"], changes))
+
+
+def delete_quota(request: Request) -> Response:
+    quotas.delete_quota(request.ctx, request.params["id"])
+    return Response(204)
+
+
+# -- what the cloud says of itself -----------------------------------------------------------------------------------------
+
+
+def _matching(items: Iterable[Row], request: Request) -> list[Row]:
+    """Those of a handful of things that the query's filters fit, with the fields asked for."""
+    kept = list(items)
+    for name, value in request.pairs:
+        if name not in query.CONTROLS:
+            if kept and name not in kept[0]:
+                raise malformed(f"['{name}'] is invalid attribute for filtering")
+            kept = [item for item in kept if str(item[name]).lower() == value.lower()]
+    return [chosen(item, wanted_fields(request)) for item in kept]
+
+
+def list_agents(request: Request) -> Response:
+    return Response(200, {"agents": _matching(hosts.list_agents(request.ctx), request)})
+
+
+def show_agent(request: Request) -> Response:
+    return Response(200, {"agent": chosen(hosts.find_agent(request.ctx, request.params["id"]), wanted_fields(request))})
+
+
+def list_availability_zones(request: Request) -> Response:
+    return Response(200, {"availability_zones": hosts.list_availability_zones(request.ctx)})
+
+
+def list_service_providers(request: Request) -> Response:
+    return Response(200, {"service_providers": _matching(hosts.list_service_providers(request.ctx), request)})
+
+
+def list_ip_availabilities(request: Request) -> Response:
+    columns = {"network_id": "id", "network_name": "name", "tenant_id": "project_id", "project_id": "project_id"}
+    where = {columns[name]: value for name, value in request.pairs if name in columns}
+    version = request.query.get("ip_version", "")
+    found = hosts.list_ip_availabilities(request.ctx, where, int(version) if version in ("4", "6") else None)
+    return Response(200, {"network_ip_availabilities": [chosen(item, wanted_fields(request)) for item in found]})
+
+
+def show_ip_availability(request: Request) -> Response:
+    return Response(200, {"network_ip_availability": hosts.find_ip_availability(request.ctx, request.params["id"])})
+
+
+def list_default_rules(request: Request) -> Response:
+    return Response(200, {"default_security_group_rules": _matching(rules.default_rules(request.ctx), request)})
+
+
+ROUTES: list[Route] = [
+    Route("GET", "/", list_versions, open=True),
+    Route("GET", "/v2.0", list_resources),
+    Route("GET", "/v2.0/extensions", list_extensions),
+    Route("GET", "/v2.0/extensions/{id}", show_extension),
+    *(route for noun in NOUNS for route in routes_of(noun)),
+    *(route for collection in tags.TAGGED for route in tag_routes(collection)),
+    Route("PUT", "/v2.0/routers/{id}/add_router_interface", add_router_interface),
+    Route("PUT", "/v2.0/routers/{id}/remove_router_interface", remove_router_interface),
+    Route("GET", "/v2.0/quotas", list_quotas),
+    Route("GET", "/v2.0/quotas/tenant", show_own_project),
+    Route("GET", "/v2.0/quotas/project", show_own_project),
+    Route("GET", "/v2.0/quotas/{id}", show_quota),
+    Route("PUT", "/v2.0/quotas/{id}", update_quota),
+    Route("DELETE", "/v2.0/quotas/{id}", delete_quota),
+    *(Route("GET", f"/v2.0/quotas/{{id}}/default{end}", show_default_quota) for end in ("", ".json")),
+    *(Route("GET", f"/v2.0/quotas/{{id}}/details{end}", show_quota_details) for end in ("", ".json")),
+    Route("GET", "/v2.0/agents", list_agents),
+    Route("GET", "/v2.0/agents/{id}", show_agent),
+    Route("GET", "/v2.0/availability_zones", list_availability_zones),
+    Route("GET", "/v2.0/service-providers", list_service_providers),
+    Route("GET", "/v2.0/network-ip-availabilities", list_ip_availabilities),
+    Route("GET", "/v2.0/network-ip-availabilities/{id}", show_ip_availability),
+    Route("GET", "/v2.0/default-security-group-rules", list_default_rules),
+]
+
+
+def dialect(cloud: Cloud, authenticate: Authenticate) -> Dialect:
+    """Neutron at /network. A path that is none of v2.0's is not found without a token, as in Neutron."""
+    return openstack_dialect("network", ROUTES, cloud, authenticate, fault.neutron, guarded=lambda path: path.startswith("/v2.0"))
+
+
+__all__ = ["NOUNS", "ROUTES", "dialect"]

@@ -1,0 +1,24 @@
+"""The field tables of the network service, one module per pair of nouns, and the extensions that their fields come from."""
+
+from pileus.network.resources.networks import NETWORK, NETWORK_ADMIN, SUBNET, SUBNET_ADMIN
+from pileus.network.resources.ports import PORT, PORT_ADMIN
+from pileus.network.resources.routers import FLOATING_IP, FLOATING_IP_ADMIN, ROUTER, ROUTER_ADMIN
+from pileus.network.resources.security_groups import RULE, SECURITY_GROUP
+
+ALL = (NETWORK, SUBNET, PORT, ROUTER, FLOATING_IP, SECURITY_GROUP, RULE)
+
+__all__ = [
+    "ALL",
+    "FLOATING_IP",
+    "FLOATING_IP_ADMIN",
+    "NETWORK",
+    "NETWORK_ADMIN",
+    "PORT",
+    "PORT_ADMIN",
+    "ROUTER",
+    "ROUTER_ADMIN",
+    "RULE",
+    "SECURITY_GROUP",
+    "SUBNET",
+    "SUBNET_ADMIN",
+]

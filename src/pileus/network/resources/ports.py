@@ -1,0 +1,95 @@
+"""Field table of ports."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pileus.kit.context import Context
+from pileus.kit.resource import Field, Resource, children, flag, unpacked
+from pileus.kit.store import Row, Store
+from pileus.network.resources.fields import admin_only, head, tail
+from pileus.network.types import WORDS, AddressPairs, Anyhow, DhcpOptions, FixedIps, Flag, Id, ListOf, Mac, OneOf, Text
+
+VNIC_TYPES = ("normal", "macvtap", "direct", "baremetal", "direct-physical", "virtio-forwarder", "smart-nic", "vdpa", "accelerator-direct")
+
+
+def fixed_ips_of(store: Store, rows: list[Row]) -> None:
+    """Relation: `fixed_ips`, each port's addresses in their order."""
+    found = children(store, "fixed_ip", "port_id", rows, "port_id, position")
+    for row in rows:
+        row["fixed_ips"] = [{"subnet_id": each["subnet_id"], "ip_address": each["ip_address"]} for each in found.get(row["id"], ())]
+
+
+def groups_of(store: Store, rows: list[Row]) -> None:
+    """Relation: `security_groups`, the ids of each port's groups."""
+    found = children(store, "port_security_group", "port_id", rows, "security_group_id")
+    for row in rows:
+        row["security_groups"] = [each["security_group_id"] for each in found.get(row["id"], ())]
+
+
+def pairs(row: Row, ctx: Context) -> list[dict[str, str]]:
+    return [{"mac_address": row["mac_address"], **pair} for pair in json.loads(row["allowed_address_pairs"])]
+
+
+def vif_type(row: Row, ctx: Context) -> str:
+    """Bound ports are taps on a bridge; a port that no device uses is unbound."""
+    return "bridge" if row["binding_host"] else "unbound"
+
+
+def vif_details(row: Row, ctx: Context) -> dict[str, Any]:
+    return {"port_filter": True, "connectivity": "l2"} if row["binding_host"] else {}
+
+
+PORT = Resource(
+    "port",
+    "ports",
+    [
+        *head(),
+        Field("network_id", Id(), show="network_id", create="required", filter=True, sort=True),
+        Field("admin_state_up", Flag(), show=flag("admin_state_up"), create=True, update=True, default=True, filter=True, sort=True),
+        Field("mac_address", Mac(), show="mac_address", create=True, update=True, filter=True, sort=True),
+        Field("status", show="status", filter=True, sort=True),
+        Field("device_id", Text(), show="device_id", create=True, update=True, default="", filter=True, sort=True),
+        Field("device_owner", Text(), show="device_owner", create=True, update=True, default="", filter=True, sort=True),
+        Field("fixed_ips", FixedIps(), show="fixed_ips", create=True, update=True, relation=fixed_ips_of),
+        Field("allowed_address_pairs", AddressPairs(), show=pairs, create=True, update=True, alias="allowed-address-pairs"),
+        Field("extra_dhcp_opts", DhcpOptions(), show=unpacked("extra_dhcp_opts"), create=True, update=True, alias="extra_dhcp_opt"),
+        Field(
+            "security_groups",
+            ListOf(Id()),
+            show="security_groups",
+            create=True,
+            update=True,
+            relation=groups_of,
+            alias="security-group",
+        ),
+        Field("port_security_enabled", Flag(), show=flag("port_security_enabled"), create=True, update=True, alias="port-security"),
+        Field("binding:vnic_type", OneOf(VNIC_TYPES), show="vnic_type", create=True, update=True, default="normal", alias="binding"),
+        Field(
+            "binding:host_id",
+            Text(null=True),
+            show="binding_host",
+            create=True,
+            update=True,
+            filter=True,
+            who=admin_only,
+            alias="binding",
+        ),
+        Field(
+            "binding:profile",
+            Anyhow(),
+            show=unpacked("binding_profile"),
+            create=True,
+            update=True,
+            column="binding_profile",
+            who=admin_only,
+            alias="binding",
+        ),
+        Field("binding:vif_type", show=vif_type, who=admin_only, alias="binding"),
+        Field("binding:vif_details", show=vif_details, who=admin_only, alias="binding"),
+        *tail(),
+    ],
+    words=WORDS,
+)
+PORT_ADMIN = ("binding:host_id", "binding:profile")

@@ -1,0 +1,44 @@
+"""What Neutron's attributes may hold, and Neutron's words for what does not fit.
+
+A value is converted first and validated then: a Mismatch with rule CONVERT is worded "Invalid input for operation: ...", any other
+"Invalid input for NAME. Reason: ...". Some types refuse with a named error of their own and raise it themselves.
+Not here: checks that need another attribute or a row (actions).
+"""
+
+from pileus.network.types.many import AddressPairs, Anyhow, DhcpOptions, FixedIps, Gateway, ListOf, Nameservers, Pools, Routes
+from pileus.network.types.rules import Ethertype, PortNumber, Prefix, Protocol
+from pileus.network.types.scalar import Address, Cidr, Flag, Id, IPAddress, IPNetwork, Mac, OneOf, Text, Whole, address_of, network_of
+from pileus.network.types.words import CONVERT, WORDS, bad_request, invalid_input, malformed
+
+__all__ = [
+    "CONVERT",
+    "WORDS",
+    "Address",
+    "AddressPairs",
+    "Anyhow",
+    "Cidr",
+    "DhcpOptions",
+    "Ethertype",
+    "FixedIps",
+    "Flag",
+    "Gateway",
+    "IPAddress",
+    "IPNetwork",
+    "Id",
+    "ListOf",
+    "Mac",
+    "Nameservers",
+    "OneOf",
+    "Pools",
+    "PortNumber",
+    "Prefix",
+    "Protocol",
+    "Routes",
+    "Text",
+    "Whole",
+    "address_of",
+    "bad_request",
+    "invalid_input",
+    "malformed",
+    "network_of",
+]

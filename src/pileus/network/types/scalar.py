@@ -1,0 +1,191 @@
+"""Types of one value: text, numbers, identifiers, addresses. Converted first and validated then, as in Neutron."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pileus.kit.resource import Mismatch
+from pileus.network.types.words import CONVERT
+from pileus.openstack.types import is_uuid
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
+FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
+
+
+def address_of(text: Any) -> IPAddress | None:
+    """The address that a text is, or None. Numbers are no addresses."""
+    try:
+        return ipaddress.ip_address(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+def network_of(text: Any, *, strict: bool = False) -> IPNetwork | None:
+    """The range that a text is, or None; `strict`: no bits set to the right of the prefix."""
+    try:
+        return ipaddress.ip_network(text, strict=strict) if isinstance(text, str) and not re.search(r"\s", text) else None
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text of at most `max` characters. `null`: null is taken and kept; `filled`: blank text is refused."""
+
+    max: int | None = 255
+    null: bool = False
+    filled: bool = False
+
+    def parse(self, value: Any, /) -> str | None:
+        if value is None and self.null:
+            return None
+        if not isinstance(value, str):
+            raise Mismatch(f"'{value}' is not a valid string", value)
+        if self.max is not None and len(value) > self.max:
+            raise Mismatch(f"'{value}' exceeds maximum length of {self.max}", value)
+        if self.filled and not value.strip():
+            raise Mismatch(f"'{value}' Blank strings are not permitted", value)
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        out: dict[str, Any] = {"type": ["string", "null"] if self.null else "string"}
+        return out if self.max is None else {**out, "maxLength": self.max}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A boolean, or one of the words and digits that oslo takes for one."""
+
+    null: bool = False
+
+    def parse(self, value: Any, /) -> bool | None:
+        if value is None and self.null:
+            return None
+        word = str(value).strip().lower() if isinstance(value, bool | int | str) else ""
+        if word in TRUE or word in FALSE:
+            return word in TRUE
+        raise Mismatch(f"'{value}' cannot be converted to boolean", value, rule=CONVERT)
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": ["boolean", "string", "integer"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole number, or text of one, in a range or among some values."""
+
+    min: int | None = None
+    max: int | None = None
+    values: tuple[int, ...] = ()
+    null: bool = False
+
+    def parse(self, value: Any, /) -> int | None:
+        if value is None and self.null:
+            return None
+        try:
+            number = int(value)
+        except (TypeError, ValueError, OverflowError):
+            raise Mismatch(f"'{value}' is not an integer", value, rule=CONVERT) from None
+        if self.values and number not in self.values:
+            raise Mismatch(f"{number} is not in valid_values", value)
+        if self.min is not None and number < self.min:
+            raise Mismatch(f"'{number}' is too small - must be at least '{self.min}'", value)
+        if self.max is not None and number > self.max:
+            raise Mismatch(f"'{number}' is too large - must be no larger than '{self.max}'", value)
+        return number
+
+    def schema(self) -> dict[str, Any]:
+        out: dict[str, Any] = {"type": ["integer", "string"]}
+        if self.values:
+            out["enum"] = list(self.values)
+        for key, bound in (("minimum", self.min), ("maximum", self.max)):
+            if bound is not None:
+                out[key] = bound
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Id:
+    """A UUID."""
+
+    null: bool = False
+
+    def parse(self, value: Any, /) -> str | None:
+        if value is None and self.null:
+            return None
+        if not is_uuid(value):
+            raise Mismatch(f"'{value}' is not a valid UUID", value)
+        return str(value)
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": ["string", "null"] if self.null else "string", "format": "uuid"}
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of some words."""
+
+    values: tuple[str, ...]
+    null: bool = False
+
+    def parse(self, value: Any, /) -> str | None:
+        if value is None and self.null:
+            return None
+        if value not in self.values:
+            raise Mismatch(f"{value} is not in valid_values", value)
+        return str(value)
+
+    def schema(self) -> dict[str, Any]:
+        return {"enum": [*self.values, None] if self.null else list(self.values)}
+
+
+class Mac:
+    """A hardware address, kept in lower case with colons. All zeros and the broadcast address are refused."""
+
+    def parse(self, value: Any, /) -> str:
+        digits = re.sub(r"[-:.]", "", value).lower() if isinstance(value, str) else ""
+        groups = r"([0-9a-fA-F]{2}([-:])[0-9a-fA-F]{2}(\2[0-9a-fA-F]{2}){4}|([0-9a-fA-F]{4}\.){2}[0-9a-fA-F]{4}|[0-9a-fA-F]{12})"
+        if not re.fullmatch(groups, value if isinstance(value, str) else "") or digits in ("0" * 12, "f" * 12):
+            raise Mismatch(f"'{value}' is not a valid MAC address", value)
+        return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": "^([0-9a-f]{2}:){5}[0-9a-f]{2}$"}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An IP address; IPv6 in its shortest form."""
+
+    null: bool = False
+
+    def parse(self, value: Any, /) -> str | None:
+        if value is None and self.null:
+            return None
+        address = address_of(value)
+        if address is None:
+            raise Mismatch(f"'{value}' is not a valid IP address", value)
+        return str(address)
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": ["string", "null"] if self.null else "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}, {"type": "null"}]}
+
+
+@dataclass(frozen=True, slots=True)
+class Cidr:
+    """A range of addresses. Bits to the right of the prefix are dropped."""
+
+    def parse(self, value: Any, /) -> str:
+        network = network_of(value)
+        if network is None:
+            raise Mismatch(f"{value} is not in a CIDR format", value, rule=CONVERT)
+        return str(network)
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "format": "cidr"}
