@@ -19,7 +19,7 @@ from pileus.image import actions
 from pileus.image.host import Facts, Folder, Step, Want
 from pileus.image.reconcile import TRIES, Worker, plan, want_of
 from pileus.kit.clock import Clock
-from pileus.kit.context import Cloud
+from pileus.kit.context import Cloud, internal
 from pileus.kit.loop import Killed, Loop, Wait
 from pileus.kit.store import Store
 
@@ -179,7 +179,7 @@ async def test_what_fails_always_is_given_up_in_words_and_who_waits_is_told(mach
 
     async def full(id: str, step: Step) -> None:
         tried.append(step.verb)
-        raise HostError("no space left")
+        raise HostError("no space left.")
 
     async def server(id: str) -> None:
         base = actions.base_of(machine.store, image)
@@ -194,7 +194,13 @@ async def test_what_fails_always_is_given_up_in_words_and_who_waits_is_told(mach
     machine.loop.wake("image", image)
     await machine.settle()
     assert tried == ["convert"] * TRIES
-    assert told == [("failed", "The image could not be prepared for guests: no space left")]
+    assert [state for state, _ in told] == ["failed"]
+    assert told[0][1].startswith("The image could not be prepared for guests: no space left")
+    monkeypatch.undo()
+    ctx = internal(machine.cloud)
+    actions.reactivate_image(ctx, image)  # what the message says
+    await machine.settle()
+    assert actions.base_of(machine.store, image).state == "ready"
 
 
 async def test_a_conversion_ends_when_the_image_is_deleted_meanwhile(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -254,9 +254,9 @@ def _range(text: str | None, size: int) -> tuple[int, int]:
     if match is None or match.groups() == ("", ""):
         raise _Unsatisfiable(f"Invalid range for image of size {size}: {text}")
     first, last = match.groups()
-    if not first:
+    if not first and int(last):
         return max(size - int(last), 0), size - 1
-    if int(first) >= size or (last and int(last) < int(first)):
+    if not first or int(first) >= size or (last and int(last) < int(first)):
         raise _Unsatisfiable(f"Invalid range for image of size {size}: {text}")
     return int(first), min(int(last), size - 1) if last else size - 1
 

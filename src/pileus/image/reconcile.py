@@ -130,7 +130,11 @@ class Worker:
         with self.cloud.store.transaction(durable=False):
             row = self.cloud.store.get("image", key[1], hidden=True)
             if row is not None and not row["gone"]:
-                self._note(row, "error", f"The image could not be prepared for guests: {error}")
+                self._note(
+                    row,
+                    "error",
+                    f"The image could not be prepared for guests: {error} Try again with `openstack image set --activate {key[1]}`.",
+                )
 
 
 async def _first(*work: Awaitable[Any]) -> None:

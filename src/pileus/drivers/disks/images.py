@@ -23,7 +23,7 @@ from pileus.image.host import Facts, Folder, Images, Opinion, Step
 from pileus.kit.shell import CommandError, run
 
 MIB = 1 << 20
-MEMORY = 1024 * MIB  # of address space; a conversion uses about 150 MiB
+LOOK_MEMORY, CONVERT_MEMORY = 1024 * MIB, 4096 * MIB  # of address space: each of up to 64 threads of a conversion takes 8 MiB for its stack
 LOOK_SECONDS, CONVERT_SECONDS = 10, 3600
 OVERHEAD = 1.02  # of a qcow2's tables over its data, rounded up; and a little of its own
 BY_FORCE = ("vpc",)  # a fixed VHD begins with the guest's own data, so its format has to be named
@@ -60,7 +60,7 @@ class DiskImages(Images):
         if shutil.which("qemu-img") is None:
             return None
         named = ["-f", driver] if driver in BY_FORCE else []
-        out = await self._qemu_img(["info", *named, "--output=json", str(file)], seconds=LOOK_SECONDS, written=0)
+        out = await self._qemu_img(["info", *named, "--output=json", str(file)], memory=LOOK_MEMORY, seconds=LOOK_SECONDS, written=0)
         try:
             said: dict[str, Any] = json.loads(out)
             return Opinion(str(said["format"]), int(said["virtual-size"]))
@@ -73,6 +73,7 @@ class DiskImages(Images):
         try:
             await self._qemu_img(
                 ["convert", "-f", step.driver, "-O", "qcow2", str(self.folder.upload(id)), str(target)],
+                memory=CONVERT_MEMORY,
                 seconds=CONVERT_SECONDS,
                 written=int(step.virtual_size * OVERHEAD) + 16 * MIB,
             )
@@ -91,11 +92,12 @@ class DiskImages(Images):
         with contextlib.suppress(FileExistsError):
             os.link(file, base)
 
-    async def _qemu_img(self, arguments: list[str], *, seconds: int, written: int) -> str:
-        limits = [f"--as={MEMORY}", f"--cpu={seconds}", f"--fsize={written}", "--core=0", "--nofile=64"]
+    async def _qemu_img(self, arguments: list[str], *, memory: int, seconds: int, written: int) -> str:
+        limits = [f"--as={memory}", f"--cpu={seconds}", f"--fsize={written}", "--core=0", "--nofile=64"]
         argv = [*await self._confined(), "prlimit", *limits, "--", "qemu-img", *arguments]
         try:
-            return await run(*argv, timeout=seconds * 4)
+            env = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "MALLOC_ARENA_MAX": "1"}
+            return await run(*argv, timeout=seconds * 4, env=env)
         except CommandError as error:
             raise CommandError(["qemu-img", *arguments], error.exit_status, error.stderr) from None
 

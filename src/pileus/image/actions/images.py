@@ -13,6 +13,7 @@ from pileus.image.resources import FIXED, MOST, RESERVED, properties_of, schema_
 from pileus.image.states import DEACTIVATE, REACTIVATE
 from pileus.kit.context import Context
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow, forbid
+from pileus.kit.states import Verb
 from pileus.kit.store import Row
 from pileus.openstack.listing import Listing, fetch
 from pileus.openstack.types import is_uuid
@@ -139,13 +140,13 @@ def remove_tag(ctx: Context, id: str, tag: str) -> None:
 @allow(PROJECT_MEMBER, "deactivate")
 def deactivate_image(ctx: Context, id: str) -> None:
     """No more downloads and boots, until it is reactivated. Raises NotFound, Forbidden in another state than active."""
-    _switch(ctx, id, "deactivate", DEACTIVATE.allows, "deactivated")
+    _switch(ctx, id, "deactivate", DEACTIVATE, "deactivated")
 
 
 @allow(PROJECT_MEMBER, "reactivate")
 def reactivate_image(ctx: Context, id: str) -> None:
-    """The opposite of deactivate."""
-    _switch(ctx, id, "reactivate", REACTIVATE.allows, "active")
+    """The opposite of deactivate. An image whose preparation for guests had failed is tried again."""
+    _switch(ctx, id, "reactivate", REACTIVATE, "active")
 
 
 def may_see(ctx: Context, row: Mapping[str, Any]) -> bool:
@@ -164,14 +165,15 @@ def own_image(ctx: Context, id: str, policy: str) -> Row:
     return row
 
 
-def _switch(ctx: Context, id: str, name: str, allows: Any, status: str) -> None:
+def _switch(ctx: Context, id: str, name: str, rule: Verb, status: str) -> None:
     with ctx.store.transaction():
         row = own_image(ctx, id, name)
-        if not allows(row["status"], None):
+        if not rule.allows(row["status"], None):
             raise Forbidden(f"Not allowed to {name} image in status '{row['status']}'")
         if row["status"] != status:
             ctx.store.update("image", row["id"], {"status": status})
             _touch(ctx, row)
+        ctx.wake("image", row["id"])
 
 
 def _split(values: Mapping[str, Any]) -> tuple[Row, dict[str, Any]]:
