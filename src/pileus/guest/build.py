@@ -50,6 +50,8 @@ def build_micro(cache: Path, packages: list[str], progress: Progress) -> MicroIm
     home = cache / "micro"
     target = home / version
     if not complete(target):
+        if platform.machine() != "x86_64":
+            raise HostError(f"the micro image is for x86-64 only, this machine is {platform.machine()}")
         require(("apt-get", "dpkg-deb", "mke2fs", "debugfs", "qemu-img"), ADVICE + " (and a Debian 12 with apt, for the packages)")
         home.mkdir(parents=True, exist_ok=True)
         with alone(home):
@@ -95,17 +97,21 @@ def alone(home: Path) -> Iterator[None]:
 
 def build(cache: Path, extra: list[str], version: str, target: Path, progress: Progress) -> None:
     """Fetch, unpack, assemble in a folder beside the target, and move that in place in one step."""
-    source = Packages(cache / "packages", recipe.PROVIDED)
-    names = [recipe.KERNEL, *recipe.GUEST, *recipe.TOOLS, *extra]
-    progress("resolve", 0.0)
-    chosen = source.resolve(names)
-    source.fetch(chosen, names, progress)
+    source = Packages(cache / "packages", without(recipe.PROVIDED, extra))
+    chosen = source.obtain([recipe.KERNEL, *recipe.GUEST, *recipe.TOOLS, *extra], progress)
     work = Path(tempfile.mkdtemp(prefix=".build-", dir=target.parent))
     try:
         assemble(source, chosen, frozenset(extra), version, work, progress)
         finish(work, chosen, extra, version, target)
+    except OSError as error:  # most likely a full disk
+        raise HostError(f"cannot build the image in {target.parent}: {error.strerror}: {error.filename}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def without(provided: dict[str, str], asked: list[str]) -> dict[str, str]:
+    """What the guest does without, unless it was asked for (`perl` brings `perl-base` back too)."""
+    return {name: names for name, names in provided.items() if not any(name == a or name.startswith(a + "-") for a in asked)}
 
 
 def assemble(source: Packages, chosen: list[Package], extra: frozenset[str], version: str, work: Path, progress: Progress) -> None:

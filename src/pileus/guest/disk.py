@@ -32,7 +32,7 @@ def make_ext4(tree: Tree, target: Path, label: str, content: int) -> None:
         file.truncate(size)
     run(["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-N", str(inodes), "-J", "size=4", "-L", label,
          "-E", "lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0", "-d", str(tree.root), str(target)])  # fmt: skip
-    run(["debugfs", "-w", "-f", "-", str(target)], stdin=corrections(tree).encode())
+    run(["debugfs", "-w", "-f", "-", str(target)], stdin=corrections(tree).encode(), banner="debugfs ")
 
 
 def corrections(tree: Tree) -> str:

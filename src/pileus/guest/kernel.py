@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from pileus.errors import HostError
 
 HEADER = b"HdrS"
+SIGNED = b"~Module signature appended~\n"
 XEN_ELFNOTE_PHYS32_ENTRY = struct.pack("<III", 4, 8, 18) + b"Xen\0"  # what QEMU's PVH loader looks for
 MODINFO = re.compile(rb"(?:\A|\0)(depends|alias|softdep|name)=([^\0]*)")
 
@@ -63,6 +64,19 @@ def read_module(path: str, body: bytes) -> Module:
         fields.setdefault(key, []).append(value.decode())
     depends = tuple(d.replace("-", "_") for d in ",".join(fields.get(b"depends", [])).split(",") if d)
     return Module(PurePosixPath(path).name.removesuffix(".ko").replace("-", "_"), path, depends, tuple(fields.get(b"alias", ())))
+
+
+def unsigned(body: bytes) -> bytes:
+    """A module without the signature at its end: checking it takes an emulated guest up to 0.3 s for each module.
+
+    The kernel then says once that it is "tainted", and loads it, since Debian's does not insist on signatures. Its type information is
+    renamed, so that the kernel does not read it: only BPF programs that hook into modules need it.
+    Source: struct module_signature in https://github.com/torvalds/linux/blob/v6.1/include/linux/module_signature.h
+    """
+    if body.endswith(SIGNED):
+        (length,) = struct.unpack_from(">I", body, len(body) - len(SIGNED) - 4)
+        body = body[: len(body) - len(SIGNED) - 12 - length]
+    return body.replace(b"\0.BTF\0", b"\0.btf\0", 1)
 
 
 def section(elf: bytes, name: bytes) -> bytes:

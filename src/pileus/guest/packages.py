@@ -5,11 +5,13 @@ Not here: what a guest is made of (recipe.py) and where the files go (rootfs.py)
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from pileus.kit.shell import CommandError
 Progress = Callable[[str, float], None]
 NEEDED = ("apt-get", "dpkg-deb")
 NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")  # https://www.debian.org/doc/debian-policy/ch-controlfields.html#source
+UNKNOWN = re.compile(r"Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate")
 URI = re.compile(r"'(?P<uri>\S+)' (?P<file>\S+\.deb) (?P<size>\d+)")
 STATUS = "Package: {}\nStatus: install ok installed\nArchitecture: {}\nVersion: 99999\nMaintainer: none\nDescription: none\n{}\n"
 
@@ -46,54 +49,55 @@ class Packages:
         self.status = cache / "status"
         self.provided = provided
 
-    def resolve(self, names: Sequence[str]) -> list[Package]:
-        """The packages that `names` need, themselves included, recommendations left out.
+    def obtain(self, names: Sequence[str], progress: Progress) -> list[Package]:
+        """The packages that `names` need, themselves included and recommendations left out, all of them in the archive folder afterwards.
 
-        Raises HostError when apt is missing, a name is not a package name, or apt knows no such package even after an update of our own
-        copy of its lists.
+        Raises HostError when apt is missing, a name is not a package name, or apt knows no such package or cannot fetch it even after an
+        update of our own copy of its lists.
         """
-        require(NEEDED, "apt-get install apt dpkg (guest images are made of Debian packages)")
+        require(NEEDED, "a Debian with apt and dpkg, since guest images are made of Debian's packages")
         if bad := [name for name in names if not NAME.match(name)]:
             raise HostError(f"not the name of a Debian package: {', '.join(map(repr, bad))}")
         self._prepare()
-        ask = ["--print-uris", "-y", "install", *names]
+        progress("resolve", 0.0)
+        try:
+            return self._fetch(self._resolve(names), names, progress)
+        except CommandError:  # lists that are empty, or so old that the archive has moved on
+            self._update()
+        try:
+            return self._fetch(self._resolve(names), names, progress)
+        except CommandError as error:
+            if unknown := [a or b for a, b in UNKNOWN.findall(error.stderr)]:
+                raise HostError(f"apt knows no package named {', '.join(unknown)} (guest images are made of Debian's packages)") from None
+            raise
+
+    def _resolve(self, names: Sequence[str]) -> list[Package]:
         nowhere = self.archives / "none"  # an empty archive folder: else apt leaves out what is fetched already
         (nowhere / "partial").mkdir(parents=True, exist_ok=True)
-        try:
-            out = run(self._apt(nowhere, *ask))
-        except CommandError as error:
-            if "Unable to locate" not in error.stderr and "no installation candidate" not in error.stderr:
-                raise
-            self._update()
-            out = run(self._apt(nowhere, *ask))
+        out = run(self._apt(nowhere, "--print-uris", "-y", "install", *names))
         return [package(match) for line in out.splitlines() if (match := URI.match(line))]
 
-    def fetch(self, packages: Sequence[Package], names: Sequence[str], progress: Progress) -> None:
+    def _fetch(self, packages: list[Package], names: Sequence[str], progress: Progress) -> list[Package]:
         """Download what is not in the cache yet, checked by apt against the archive's signed hashes."""
-        missing = [p for p in packages if not self._complete(p)]
-        if not missing:
-            return
-        progress("download", 0.0)
-        total = sum(p.size for p in packages)
-        process = subprocess.Popen(
-            self._apt(self.archives, "-y", "--download-only", "install", *names),
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=english(),
-        )  # fmt: skip
-        try:
-            while process.poll() is None:
-                progress("download", min(1.0, folder_size(self.archives) / max(total, 1)))
+        if all(map(self._complete, packages)):
+            return packages
+        total = max(1, sum(p.size for p in packages))
+        argv = self._apt(self.archives, "-y", "--download-only", "install", *names)
+        with tempfile.TemporaryFile("w+") as said:
+            with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said, env=english()) as process:
                 try:
-                    process.wait(0.3)
-                except subprocess.TimeoutExpired:
-                    continue
-            assert process.stderr is not None
+                    while process.poll() is None:
+                        progress("download", min(1.0, folder_size(self.archives) / total))
+                        with contextlib.suppress(subprocess.TimeoutExpired):
+                            process.wait(0.3)
+                finally:
+                    process.kill()
             if process.returncode:
-                raise CommandError(process.args, process.returncode, process.stderr.read())  # type: ignore[arg-type]
-        finally:
-            process.kill()
-            process.wait()
+                said.seek(0)
+                raise CommandError(argv, process.returncode, said.read())
         if lost := [p.file for p in packages if not self._complete(p)]:
             raise HostError(f"apt-get ended well but did not bring {', '.join(lost)}; try again, or remove {self.archives}")
+        return packages
 
     @contextmanager
     def open(self, package: Package) -> Iterator[tarfile.TarFile]:
@@ -112,8 +116,7 @@ class Packages:
 
     def _prepare(self) -> None:
         (self.archives / "partial").mkdir(parents=True, exist_ok=True)
-        machine = run(["dpkg-deb", "--version"]) and architecture()
-        text = "".join(STATUS.format(n, machine, f"Provides: {p}\n" if p else "") for n, p in self.provided.items())
+        text = "".join(STATUS.format(n, "amd64", f"Provides: {p}\n" if p else "") for n, p in self.provided.items())
         self.status.write_text(text)
 
     def _update(self) -> None:
@@ -141,26 +144,26 @@ def package(match: re.Match[str]) -> Package:
     return Package(name, unquote(version), match["file"], int(match["size"]))
 
 
-def architecture() -> str:
-    return {"x86_64": "amd64"}.get(os.uname().machine, os.uname().machine)
-
-
 def require(commands: Sequence[str], advice: str) -> None:
     """Raise HostError naming every command that the machine lacks, and what to do."""
     if missing := [c for c in commands if not shutil.which(c, path=search_path())]:
         raise HostError(f"cannot build a guest image, this machine lacks: {', '.join(missing)}. Needed: {advice}")
 
 
-def run(argv: list[str], *, stdin: bytes | None = None, env: dict[str, str] | None = None, timeout: float = 300) -> str:
-    """What a command printed. Raises CommandError."""
+def run(argv: list[str], *, stdin: bytes | None = None, env: dict[str, str] | None = None, banner: str = "", timeout: float = 300) -> str:
+    """What a command printed. Raises CommandError.
+
+    `banner`: for commands that end with status 0 whatever happens (debugfs): any other line on stderr than one that begins so is a failure.
+    """
     try:
         done = subprocess.run(argv, input=stdin, capture_output=True, env=english(env), timeout=timeout)
     except OSError as error:
         raise CommandError(argv, 127, f"{error.strerror}: {error.filename}") from None
     except subprocess.TimeoutExpired:
         raise CommandError(argv, 124, f"no answer in {timeout:g} s") from None
-    if done.returncode:
-        raise CommandError(argv, done.returncode, done.stderr.decode(errors="replace"))
+    said = done.stderr.decode(errors="replace")
+    if done.returncode or (banner and any(not line.startswith(banner) for line in said.splitlines())):
+        raise CommandError(argv, done.returncode, said)
     return done.stdout.decode(errors="replace")
 
 

@@ -25,7 +25,7 @@ ADMIN_APPLETS = frozenset(
      "swapon", "switch_root", "sysctl", "syslogd", "tc", "tunctl", "udhcpc", "udhcpd", "uevent", "vconfig", "watchdog"}
 )  # fmt: skip
 NOT_LINKED = frozenset({"busybox", "dpkg", "dpkg-deb", "rpm", "rpm2cpio", "halt", "poweroff", "reboot", "nc", "linuxrc", "openvt", "init"})
-INITRD_APPLETS = ("sh", "mount", "insmod", "findfs", "sleep", "switch_root", "setsid", "cttyhack")
+INITRD_APPLETS = ("sh", "mount", "modprobe", "findfs", "sleep", "switch_root", "setsid", "cttyhack")
 FOLDERS = ("dev", "proc", "sys", "run", "mnt", "media", "home", "var/log", "var/lib/pileus", "var/cache", "etc/dropbear", "usr/local/bin")
 
 
@@ -37,6 +37,9 @@ class Kernel:
     bzimage: bytes
     modules: dict[str, kernel.Module]
     folder: Path  # lib/modules/<release>
+
+    def body(self, module: kernel.Module) -> bytes:
+        return kernel.unsigned((self.folder / module.path).read_bytes())
 
 
 def own(name: str) -> bytes:
@@ -145,7 +148,7 @@ def add_modules(tree: Tree, source: Kernel) -> None:
     chosen = {m.name: m for m in kernel.load_order(names, source.modules)}
     home = f"usr/lib/modules/{source.release}"
     for module in chosen.values():
-        tree.file(f"{home}/{module.path}", source.folder / module.path)
+        tree.file(f"{home}/{module.path}", source.body(module))
     for name, body in kernel.indexes(chosen).items():
         tree.file(f"{home}/{name}", body)
 
@@ -153,18 +156,17 @@ def add_modules(tree: Tree, source: Kernel) -> None:
 def make_initrd(root: Tree, source: Kernel, work: Path) -> Tree:
     """What the kernel unpacks first: busybox, the disk's drivers, and `files/initrd-init`."""
     tree = Tree(work / "initrd")
-    for folder in ("bin", "dev", "root", "modules"):
+    for folder in ("bin", "dev", "root"):
         tree.folder(folder)
     tree.file("bin/busybox", root.root / BUSYBOX, 0o755)
     for name in INITRD_APPLETS:
         tree.link(f"bin/{name}", "busybox")
     tree.file("init", own("initrd-init"), 0o755)
-    first = kernel.load_order(recipe.MODULES_INITRD, source.modules)
-    later = [m for m in kernel.load_order(recipe.MODULES_OTHER_DISKS, source.modules) if m not in first]
-    for name, modules in (("order", first), ("order-other", later)):
-        tree.file(f"modules/{name}", "".join(m.name + "\n" for m in modules).encode())
-        for module in modules:
-            tree.file(f"modules/{module.name}.ko", source.folder / module.path)
+    chosen = {m.name: m for m in kernel.load_order(recipe.MODULES_INITRD + recipe.MODULES_OTHER_DISKS, source.modules)}
+    home = f"lib/modules/{source.release}"
+    for module in chosen.values():
+        tree.file(f"{home}/{module.path}", source.body(module))
+    tree.file(f"{home}/modules.dep", kernel.indexes(chosen)["modules.dep"])
     return tree
 
 
