@@ -62,13 +62,17 @@ CREATE TABLE server (
     access_ip_v4      TEXT,
     access_ip_v6      TEXT,
     own_ports         TEXT NOT NULL DEFAULT '[]',  -- JSON list of port ids that were made for this server, and go with it
+    device_tags       TEXT NOT NULL DEFAULT '{}',  -- JSON {port id: tag}
+    server_group_id   TEXT,
+    password          TEXT NOT NULL DEFAULT '',    -- as the guest posted it, encrypted with the key pair's public half
+    placed            INTEGER NOT NULL DEFAULT 1,  -- 0: no host was found; it takes no memory here and is only ever deleted
     locked            INTEGER NOT NULL DEFAULT 0,
     locked_reason     TEXT,
     -- the wish
     vm_state          TEXT NOT NULL,       -- building, active, stopped, error, deleted: as in Nova
     task_state        TEXT,                -- the verb under way, or null
     power             TEXT NOT NULL DEFAULT 'on',   -- what the host should have: on, off, gone
-    generation        INTEGER NOT NULL DEFAULT 1,   -- the guest is server-<id>.<generation>; a reboot is the next number
+    generation        INTEGER NOT NULL DEFAULT 1,   -- the guest is server-<id>.<generation>; a start or a reboot is the next number
     soft              INTEGER NOT NULL DEFAULT 0,   -- ask the guest before pulling the plug (stop, soft reboot)
     deadline          INTEGER,             -- microseconds: pull the plug after this
     host_uid          INTEGER,             -- the guest's own user inside the datacenter; null with a single map
@@ -85,3 +89,26 @@ CREATE TABLE server (
 CREATE INDEX server_list ON server (project_id, created_at, id) WHERE deleted_at IS NULL;
 CREATE INDEX server_list_all ON server (created_at, id) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX server_host_uid ON server (host_uid) WHERE deleted_at IS NULL AND host_uid IS NOT NULL;
+CREATE INDEX server_changed ON server (updated_at);
+
+CREATE TABLE server_group (
+    id         TEXT PRIMARY KEY,
+    project_id TEXT NOT NULL,
+    user_id    TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    policy     TEXT NOT NULL,              -- affinity, anti-affinity, soft-affinity, soft-anti-affinity
+    rules      TEXT NOT NULL DEFAULT '{}', -- JSON
+    created_at INTEGER NOT NULL
+);
+CREATE INDEX server_group_project ON server_group (project_id);
+
+CREATE TABLE aggregate (
+    id                INTEGER PRIMARY KEY,
+    uuid              TEXT NOT NULL,
+    name              TEXT NOT NULL UNIQUE,
+    availability_zone TEXT,
+    metadata          TEXT NOT NULL DEFAULT '{}',  -- JSON
+    hosts             TEXT NOT NULL DEFAULT '[]',  -- JSON list of host names
+    created_at        INTEGER NOT NULL,
+    updated_at        INTEGER
+);

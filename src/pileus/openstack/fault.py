@@ -113,15 +113,25 @@ def glance(fault: Fault, request: Request) -> Response:
     return Response(status, {"message": text, "code": f"{status} {title_of(status)}", "title": title_of(status)}, headers)
 
 
+PLACEMENT = {  # webob's own sentence, which stands before each message
+    400: "The server could not comply with the request since it is either malformed or otherwise incorrect.",
+    403: "Access was denied to this resource.",
+    404: "The resource could not be found.",
+    409: "There was a conflict when trying to complete your request.",
+}
+
+
 def placement(fault: Fault, request: Request) -> Response:
     """`{"errors": [{status, title, detail, code, request_id}]}`."""
     if isinstance(fault, Unauthorized):
         return unauthorized(request)
     message = fault.message
     if isinstance(fault, Forbidden) and (rule := fault.extra.get("rule")):
-        message = f"Access was denied to this resource.\n\n {rule}  "
+        message = f"Policy does not allow {rule} to be performed."
+    if before := PLACEMENT.get(fault.status):
+        message = f"{before}\n\n {message}  "
     error = {"status": fault.status, "title": title_of(fault.status), "detail": message}
-    if fault.status != 406:
+    if fault.status not in (403, 406):
         error["code"] = fault.extra.get("code", "placement.undefined_code")
     if request.context:
         error["request_id"] = request.context.request_id
