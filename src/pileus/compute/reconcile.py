@@ -17,10 +17,11 @@ from typing import Any
 
 from pileus.compute import states
 from pileus.compute.actions.servers import finish_delete
-from pileus.compute.host import NOTHING, Disk, Facts, Guest, Guests, Nic, Step, Unfit, Want, plan
+from pileus.compute.host import NOTHING, Disk, Facts, Guest, Guests, Nic, Power, Step, Unfit, Want, plan
 from pileus.compute.live.content import describe, drive_files
 from pileus.errors import HostError
 from pileus.image.actions import base_of
+from pileus.kit.clock import iso
 from pileus.kit.context import INTERNAL, Cloud, Context
 from pileus.kit.loop import GiveUp, Key, Look, Retry, Wait
 from pileus.kit.store import Row
@@ -128,9 +129,16 @@ class Reconciler:
                 self.cloud.store.update("server", id, changes)
                 if changes.get("task_state", "") is None or changes.get("vm_state"):
                     record.finish(self.cloud.store, id, self._now())
-        if any(step.verb == "ask" for step in steps) and facts.living:
-            return min(ASK_AGAIN, max((row["deadline"] - self._now()) / 1_000_000, 0.0)) if row["deadline"] else 0.0
-        return None
+        return self._next_look(row, facts) if steps else None
+
+    def _next_look(self, row: Row, facts: Facts) -> float | None:
+        """When to look again after steps were taken: a guest that was asked has until the deadline; what else is missing is done now."""
+        missing = plan(self._want(row), facts)
+        if not missing:
+            return None
+        if any(step.verb != "ask" for step in missing) or not row["deadline"]:
+            return 0.0
+        return min(ASK_AGAIN, max((row["deadline"] - self._now()) / 1_000_000, 0.0))
 
     def give_up(self, key: Key, error: Exception) -> None:
         """The server is in error, with a fault its owner can read; nothing of it is to run. It can be deleted, or rebooted hard."""
@@ -139,8 +147,8 @@ class Reconciler:
         if row is None or row["deleted_at"] is not None:
             return
         message = str(error) if isinstance(error, HostError | Retry) else "The control plane met an unexpected error; its log has it."
-        fault = {"code": 500, "message": message.splitlines()[0][:255], "details": repr(error.__cause__ or error), "created": now}
-        changes = {"vm_state": states.ERROR, "task_state": None, "fault": json.dumps(fault)}
+        fault = {"code": 500, "message": message.splitlines()[0][:255], "details": repr(error.__cause__ or error), "created": iso(now)}
+        changes: dict[str, Any] = {"vm_state": states.ERROR, "task_state": None, "fault": json.dumps(fault)}
         if row["power"] != "gone":
             changes.update(power="off", soft=0, deadline=None)
         with self.cloud.store.transaction(durable=False):
@@ -153,7 +161,9 @@ class Reconciler:
     # -- the row into steps --------------------------------------------------------------------------------------------------
 
     def _want(self, row: Row) -> Want:
-        power = row["power"] if row["placed"] else "gone" if row["power"] == "gone" else "off"
+        power: Power = row["power"]
+        if power == "on" and not row["placed"]:
+            power = "off"
         soft = bool(row["soft"]) and row["deadline"] is not None and self._now() < row["deadline"]
         if power != "on":
             return Want(row["id"], power, row["generation"], soft=soft)
@@ -204,7 +214,9 @@ class Reconciler:
             if step.disk is None:
                 return Unfit("This server names no image to start from.")
             for port in ports_of_device(self.cloud.store, row["id"]):
-                if port["status"] != "ACTIVE" and port["admin_state_up"]:
+                network = self.cloud.store.get("network", port["network_id"], hidden=True)
+                switched_on = port["admin_state_up"] and network and network["admin_state_up"]
+                if switched_on and port["status"] != "ACTIVE":  # one that is switched off never is, and has a tap none the less
                     return Wait("port", port["id"])
         return None
 

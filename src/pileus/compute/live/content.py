@@ -130,7 +130,9 @@ def meta_data(server: Server, version: str) -> dict[str, Any]:
 
 def network_data(server: Server) -> dict[str, Any]:
     """network_data.json: the cards, what is configured on each, and the name servers."""
-    links, networks, services = [], [], []
+    links: list[dict[str, Any]] = []
+    networks: list[dict[str, Any]] = []
+    services: list[dict[str, str]] = []
     for port in server.ports:
         link = f"tap{port.id[:11]}"
         links.append({"id": link, "vif_id": port.id, "type": "bridge", "mtu": port.mtu, "ethernet_mac_address": port.mac})

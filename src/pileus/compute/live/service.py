@@ -13,6 +13,7 @@ from pileus.kit.context import Cloud
 from pileus.kit.store import Row
 
 PASSWORD_MAX = 1020  # bytes, nova/api/metadata/password.py
+TEXT, JSON = "text/plain; charset=UTF-8", "application/json"
 _NAMES = (*OPENSTACK, "latest")
 
 
@@ -20,7 +21,7 @@ _NAMES = (*OPENSTACK, "latest")
 class Answer:
     status: int
     body: bytes
-    content_type: str = "text/plain; charset=UTF-8"
+    content_type: str = TEXT
 
 
 NOT_FOUND = Answer(404, b"404 Not Found: The resource could not be found.\n")
@@ -90,7 +91,7 @@ def _walk(tree: Tree, parts: list[str], *, listing: bool = True) -> Answer:
     if isinstance(here, dict):
         return _listing(here) if listing else NOT_FOUND
     body = here.encode() if isinstance(here, str) else here
-    return Answer(200, body, "application/json" if parts and parts[-1].endswith(".json") else Answer.content_type)
+    return Answer(200, body, JSON if parts and parts[-1].endswith(".json") else TEXT)
 
 
 def _listing(tree: Tree, *, folders: bool = True) -> Answer:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 SECTOR = 2048
 FIRST = 16  # the sectors before it belong to whatever boots
+PADDING = 150  # sectors at the end, as genisoimage adds: busybox finds no label on a disk that is smaller than its buffer
 DIRECTORY = 2  # flag of a directory record
 
 
@@ -90,6 +91,7 @@ class _Volume:
             place = self._take(len(file.data))
             for space in ("plain", "joliet"):
                 file.sector[space], file.size[space] = place, len(file.data)
+        self.end += PADDING
 
     def _take(self, size: int) -> int:
         place = self.end
@@ -208,10 +210,10 @@ def _whole(size: int) -> int:
 
 
 def _text(value: str, size: int, joliet: bool) -> bytes:
-    """A text field, filled with blanks."""
+    """A text field; Joliet's are filled with zeros, since busybox takes blanks for a part of the label."""
     if not joliet:
         return value.encode("ascii", "replace").ljust(size)[:size]
-    return value.ljust(size // 2).encode("utf-16-be")[: size // 2 * 2].ljust(size, b"\0")
+    return value.encode("utf-16-be")[: size // 2 * 2].ljust(size, b"\0")
 
 
 def _both(number: int) -> bytes:
