@@ -1,0 +1,161 @@
+"""The Linux network driver: networks, ports, routers and security groups as namespaces, bridges, taps, veths and nft rules.
+
+What it owns: everything inside the datacenter's network namespaces. What it does not: making namespaces (it is handed an object that does),
+DHCP, DNS and metadata (network/live), guests. Keeps the Protocol `Networks` of network/host.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, TypeVar
+
+from pileus.drivers.linuxnet import group, network, nfnetlink, port, root, router, rtnetlink
+from pileus.drivers.linuxnet.machine import BRIDGE, Machine, Namespaces, listener
+from pileus.errors import HostError
+from pileus.network.host import METADATA, RELAY_PORT, Facts, Flow, GroupWant, Kind, NetworkWant, PortWant, RouterWant, Step, Want
+
+T = TypeVar("T")
+__all__ = ["Linuxnet"]
+
+
+class Linuxnet:
+    """`public`: the public network's range, as "192.168.37.0/24". All work is done in one thread; the methods wait for it."""
+
+    def __init__(self, namespaces: Namespaces, public: str = "192.168.37.0/24") -> None:
+        self._machine = Machine(namespaces)
+        self._public = ipaddress.IPv4Network(public)
+        self._thread = ThreadPoolExecutor(1, "linuxnet")
+        self._networks: dict[str, str] = {}  # where ports are, by the first 11 characters of their ids
+        self._places: dict[str, set[str]] = {}  # networks that a group may have parts in
+
+    async def _do(self, call: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        except OSError as error:
+            raise HostError(f"network: {error}") from error
+
+    async def prepare(self) -> None:
+        await self._do(lambda: root.prepare(self._machine, self._public))
+
+    async def observe(self, want: Want) -> Facts | None:
+        return await self._do(lambda: self._observe(want))
+
+    def _observe(self, want: Want) -> Facts | None:
+        match want:
+            case NetworkWant():
+                return network.observe(self._machine, want.id)
+            case RouterWant():
+                return router.observe(self._machine, want)
+            case PortWant():
+                facts = port.observe(self._machine, want)
+                if facts and facts.tap:
+                    self._networks[want.id[:11]] = want.network_id
+                return facts
+            case GroupWant():
+                places = self._places.setdefault(want.id, set())
+                return group.observe(self._machine, want, places)
+        raise TypeError(f"not a want of this driver: {want!r}")
+
+    async def observe_all(self, kind: Kind) -> dict[str, Facts]:
+        return await self._do(lambda: self._observe_all(kind))
+
+    def _observe_all(self, kind: Kind) -> dict[str, Facts]:
+        found: dict[str, Facts] = {}
+        match kind:
+            case "network":
+                found.update(network.observe_all(self._machine))
+            case "router":
+                found.update(router.observe_all(self._machine))
+            case "security_group":
+                groups = group.observe_all(self._machine)
+                self._places.update({id: set(facts.parts) for id, facts in groups.items()})
+                found.update(groups)
+            case "port":
+                for name in self._machine.namespaces.names():
+                    if name.startswith(network.PREFIX):
+                        id = name.removeprefix(network.PREFIX)
+                        ports = port.observe_all(self._machine, id)
+                        self._networks.update(dict.fromkeys(ports, id))
+                        found.update({f"{id}/{short}": facts for short, facts in ports.items()})
+        return found
+
+    async def apply(self, want: Want, steps: Sequence[Step]) -> None:
+        if steps:
+            await self._do(lambda: self._apply(want, steps))
+
+    def _apply(self, want: Want, steps: Sequence[Step]) -> None:
+        match want:
+            case NetworkWant():
+                network.apply(self._machine, want, steps)
+            case RouterWant():
+                router.apply(self._machine, want, steps)
+            case PortWant():
+                self._networks[want.id[:11]] = want.network_id
+                port.apply(self._machine, want, steps)
+            case GroupWant():
+                self._places.setdefault(want.id, set()).update(want.parts)
+                group.apply(self._machine, steps)
+
+    async def flows(self, kind: Literal["network", "router"], id: str) -> list[Flow]:
+        def read() -> list[Flow]:
+            name = _namespace(kind, id)
+            if not self._machine.exists(name):
+                return []
+            with self._machine.filter(name) as netfilter:
+                return nfnetlink.flows(netfilter)
+
+        return await self._do(read)
+
+    async def cut(self, kind: Literal["network", "router"], id: str, flows: Sequence[Flow]) -> None:
+        def forget() -> None:
+            with self._machine.filter(_namespace(kind, id)) as netfilter:
+                nfnetlink.forget(netfilter, list(flows))
+
+        if flows:
+            await self._do(forget)
+
+    def open_tap(self, port_id: str) -> int:
+        """Blocks for some 0.1 ms."""
+        found = self._networks.get(port_id[:11])
+        if found is None:
+            raise HostError(f"port {port_id} has no tap yet")
+        return port.open_tap(self._machine, found, port_id)
+
+    async def listen(self, kind: Literal["network", "router"], id: str) -> dict[str, socket.socket]:
+        name = _namespace(kind, id)
+        if kind == "router":
+            return {
+                "metadata": await self._do(lambda: self._machine.namespaces.run(name, lambda: listener(socket.SOCK_STREAM, RELAY_PORT)))
+            }
+
+        def make() -> dict[str, socket.socket]:
+            return {
+                "dhcp": listener(socket.SOCK_DGRAM, 67, device=BRIDGE),
+                "dns": listener(socket.SOCK_DGRAM, 53, device=BRIDGE),
+                "dns_tcp": listener(socket.SOCK_STREAM, 53, device=BRIDGE),
+                "metadata": listener(socket.SOCK_STREAM, 80, METADATA, BRIDGE),
+            }
+
+        return await self._do(lambda: self._machine.namespaces.run(name, make))
+
+    async def outward(self) -> socket.socket | None:
+        def make() -> socket.socket | None:
+            with self._machine.route(None) as route:
+                if not any(map(rtnetlink.is_default, route.dump(rtnetlink.get_routes()))):
+                    return None
+            return self._machine.namespaces.run(None, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK))
+
+        return await self._do(make)
+
+    def close(self) -> None:
+        """End this driver's threads; what it made stays."""
+        self._thread.shutdown()
+        self._machine.closer.close()
+
+
+def _namespace(kind: Literal["network", "router"], id: str) -> str:
+    return network.namespace(id) if kind == "network" else router.namespace(id)

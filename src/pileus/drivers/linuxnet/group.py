@@ -1,0 +1,52 @@
+"""Security groups on the host: chains of rules and sets of members, in the filter of every network that needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pileus.drivers.linuxnet import network, nfnetlink, rules
+from pileus.drivers.linuxnet.machine import Machine
+from pileus.network.host import GroupFacts, GroupWant, Step
+
+
+def observe(machine: Machine, want: GroupWant, also: Iterable[str]) -> GroupFacts | None:
+    """The wanted parts, and the group's own wherever they may be: in the wanted networks and in `also`."""
+    parts: dict[str, dict[str, str]] = {}
+    own = (f"rules:{want.id}", f"members:{want.id}")
+    for id in sorted({*want.parts, *also}):
+        name = network.namespace(id)
+        if not machine.exists(name):
+            continue
+        names = dict.fromkeys((*own, *(part.name for part in want.parts.get(id, ()))))
+        with machine.filter(name) as netfilter:
+            found = {part: nfnetlink.seal(netfilter, rules.TABLE, rules.part_seal(part)) for part in names}
+        parts[id] = {part: words for part, words in found.items() if words}
+    return GroupFacts(parts=parts) if parts else None
+
+
+def observe_all(machine: Machine) -> dict[str, GroupFacts]:
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for name in machine.namespaces.names():
+        if not name.startswith(network.PREFIX):
+            continue
+        with machine.filter(name) as netfilter:
+            seals = nfnetlink.seals(netfilter, rules.TABLE)
+        for chain, words in seals.items():
+            if part := rules.part_name(chain):
+                places = found.setdefault(part.partition(":")[2], {})
+                places.setdefault(name.removeprefix(network.PREFIX), {})[part] = words
+    return {id: GroupFacts(parts=parts) for id, parts in found.items()}
+
+
+def apply(machine: Machine, steps: Sequence[Step]) -> None:
+    """Steps on one network that follow each other are one transaction."""
+    texts: list[tuple[str, str]] = []
+    for step in steps:
+        id, value = step.value
+        text = rules.load_part(value) if step.verb == "load_part" else rules.drop_part(value)
+        if texts and texts[-1][0] == id:
+            texts[-1] = (id, texts[-1][1] + text)
+        else:
+            texts.append((id, text))
+    for id, text in texts:
+        machine.nft(network.namespace(id), text)

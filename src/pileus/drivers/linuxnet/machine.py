@@ -1,0 +1,151 @@
+"""The machine as this driver uses it: sockets, nft transactions and sysctls in a network namespace of the datacenter, by name.
+
+Not here: what is done with them (network.py, port.py, router.py, group.py, root.py). All of it blocks; `Linuxnet` calls it in its thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol, TypeVar
+
+from pileus.drivers.linuxnet import nfnetlink, nft, rtnetlink
+from pileus.drivers.linuxnet.netlink import ROUTE, Netlink
+from pileus.errors import HostError
+
+T = TypeVar("T")
+BRIDGE, BRIDGE_INDEX = "br0", 1000  # a network's switch; an index of our own spares a look-up
+# lines of nft in one transaction: a user namespace may not send more at once than net.core.wmem_max (200 chains with their rules)
+WEIGHT = 400
+IP_PKTINFO = 8  # ip(7); Python 3.11 does not name it
+LINE_WEIGHT = 120  # characters that weigh as much as a line
+
+
+class Namespaces(Protocol):
+    """Network namespaces by name; None is the datacenter's own. Raises HostError when there is none of that name."""
+
+    def run(self, name: str | None, call: Callable[[], T]) -> T: ...
+    def create(self, name: str) -> None: ...
+    def delete(self, name: str) -> None: ...
+    def names(self) -> set[str]: ...
+
+
+class Machine:
+    """Blocking access to the namespaces."""
+
+    def __init__(self, namespaces: Namespaces) -> None:
+        self.namespaces = namespaces
+        self.closer = nft.Closer()
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a namespace of this name."""
+        try:
+            self.namespaces.run(name, _nothing)
+        except HostError:
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def route(self, name: str | None) -> Iterator[Netlink]:
+        """A socket for links, addresses, routes and neighbours of a namespace."""
+        link = self.namespaces.run(name, lambda: Netlink(ROUTE))
+        try:
+            yield link
+        finally:
+            link.close()
+
+    @contextlib.contextmanager
+    def filter(self, name: str | None) -> Iterator[Netlink]:
+        """A socket for reading tables and open flows of a namespace."""
+        link = self.namespaces.run(name, nfnetlink.open_link)
+        try:
+            yield link
+        finally:
+            self.closer.later(link.close)
+
+    @contextlib.contextmanager
+    def handle(self, name: str | None) -> Iterator[int]:
+        """A descriptor of a namespace."""
+        fd = self.namespaces.run(name, lambda: os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def nft(self, name: str | None, commands: str) -> None:
+        """Run nft commands, one a line, as one transaction, or as few as the kernel takes when there are very many. Raises NftError."""
+        for chunk in chunks(commands):
+            self.namespaces.run(name, lambda text=chunk: nft.run(text, self.closer))  # type: ignore[misc]
+
+    def sysctls(self, name: str | None, values: Mapping[str, str]) -> None:
+        """Write sysctls, `net/...`, of a namespace. Raises HostError that names the one that is missing or refused."""
+
+        def write() -> None:
+            for key, value in values.items():
+                try:
+                    with open(f"/proc/sys/{key}", "w") as file:
+                        file.write(value)
+                except OSError as error:
+                    raise HostError(f"sysctl {key.replace('/', '.')} = {value}: {error.strerror}{_hint(key)}") from None
+
+        self.namespaces.run(name, write)
+
+    def link(self, name: str | None, device: str) -> rtnetlink.Link | None:
+        with self.route(name) as route:
+            return find(route, device)
+
+
+def find(route: Netlink, device: str) -> rtnetlink.Link | None:
+    """A link by its name."""
+    answer = route.get(rtnetlink.get_link(device))
+    return rtnetlink.read_link(answer) if answer else None
+
+
+def links(route: Netlink) -> list[rtnetlink.Link]:
+    return [rtnetlink.read_link(answer) for answer in route.dump(rtnetlink.get_link())]
+
+
+def chunks(commands: str) -> list[str]:
+    """The commands, cut between lines where they are too many for one transaction; a table in braces is never that long."""
+    found: list[str] = []
+    lines: list[str] = []
+    weight = 0
+    for line in commands.splitlines(keepends=True):
+        cost = 1 + len(line) // LINE_WEIGHT
+        if weight + cost > WEIGHT and lines:
+            found.append("".join(lines))
+            lines, weight = [], 0
+        lines.append(line)
+        weight += cost
+    return [*found, "".join(lines)] if lines else found
+
+
+def listener(kind: socket.SocketKind, port: int, address: str = "0.0.0.0", device: str = "") -> socket.socket:  # noqa: S104 - in a namespace
+    """A bound socket of the namespace that the calling thread is in; a stream one listens."""
+    sock = socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if device:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode() + b"\0")
+        if kind == socket.SOCK_DGRAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        sock.bind((address, port))
+        if kind == socket.SOCK_STREAM:
+            sock.listen(128)
+    except OSError as error:
+        sock.close()
+        raise HostError(f"port {port} of {address} cannot be listened on: {error.strerror}") from None
+    return sock
+
+
+def _nothing() -> None:
+    return None
+
+
+def _hint(key: str) -> str:
+    if key.startswith("net/bridge/"):
+        return ". Security groups need the kernel module br_netfilter: run `sudo modprobe br_netfilter`"
+    return ""

@@ -1,0 +1,111 @@
+"""A network on the host: a namespace `net-<id>` with a bridge, the host's own addresses on it, and the skeleton of its packet filter."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Sequence
+from hashlib import blake2b
+
+from pileus.drivers.linuxnet import nfnetlink, root, rtnetlink, rules
+from pileus.drivers.linuxnet.machine import BRIDGE, BRIDGE_INDEX, Machine, find
+from pileus.errors import HostError
+from pileus.network.host import METADATA, NetworkFacts, NetworkWant, Step, Want
+
+PREFIX = "net-"
+UPLINK = "uplink"
+SYSCTLS = {
+    "net/bridge/bridge-nf-call-iptables": "1",
+    "net/bridge/bridge-nf-call-ip6tables": "1",
+    "net/ipv4/ip_forward": "0",
+    "net/ipv4/conf/all/rp_filter": "0",
+    "net/ipv4/conf/default/rp_filter": "0",
+}
+SYSCTLS6 = {"net/ipv6/conf/all/disable_ipv6": "1", "net/ipv6/conf/default/disable_ipv6": "1"}  # of the host's own foot, not of guests
+
+
+def namespace(network_id: str) -> str:
+    return PREFIX + network_id
+
+
+def bridge_mac(network_id: str) -> str:
+    """The host's own MAC on a network: always the same, so that a guest's ARP cache survives what we rebuild."""
+    return "fa:16:3f:" + blake2b(network_id.encode(), digest_size=3).digest().hex(":")
+
+
+def observe(machine: Machine, network_id: str) -> NetworkFacts | None:
+    name = namespace(network_id)
+    if not machine.exists(name):
+        return None
+    with machine.route(name) as route:
+        bridge = find(route, BRIDGE)
+        if bridge is None:
+            return NetworkFacts()
+        addresses = {text for index, text in map(rtnetlink.read_address, route.dump(rtnetlink.get_addresses())) if index == bridge.index}
+        found = filter(None, map(rtnetlink.read_route, route.dump(rtnetlink.get_routes())))
+        on_link = frozenset(destination for destination, nexthop, index in found if not nexthop and index == bridge.index)
+        uplink = find(route, UPLINK) is not None
+    with machine.filter(name) as netfilter:
+        seal = nfnetlink.seal(netfilter, rules.TABLE, rules.SKELETON)
+    addresses.discard(f"{METADATA}/32")
+    return NetworkFacts(
+        up=bridge.up,
+        mtu=bridge.mtu,
+        addresses=frozenset(addresses),
+        on_link=on_link,
+        uplink=uplink,
+        rules="current" if seal == rules.skeleton_digest() else seal,
+    )
+
+
+def observe_all(machine: Machine) -> dict[str, NetworkFacts]:
+    ids = [name.removeprefix(PREFIX) for name in machine.namespaces.names() if name.startswith(PREFIX)]
+    return {id: facts for id in ids if (facts := observe(machine, id))}
+
+
+def apply(machine: Machine, want: Want, steps: Sequence[Step]) -> None:
+    name = namespace(want.id)
+    for step in steps:
+        match step.verb:
+            case "make_namespace":
+                _make_namespace(machine, name)
+            case "set_bridge":
+                assert isinstance(want, NetworkWant)
+                _set_bridge(machine, want)
+            case "load_rules":
+                machine.nft(name, rules.load_skeleton())
+            case "add_uplink":
+                machine.nft(name, rules.open_link(UPLINK))
+                root.join(machine, want.id, name, UPLINK)
+            case "drop_uplink":
+                root.leave(machine, want.id)
+                machine.nft(name, rules.close_link(UPLINK))
+            case "remove":
+                machine.namespaces.delete(name)
+            case _:
+                _change(machine, name, step)
+
+
+def _make_namespace(machine: Machine, name: str) -> None:
+    machine.namespaces.create(name)
+    machine.sysctls(name, SYSCTLS)
+    with contextlib.suppress(HostError):  # a kernel without IPv6 has nothing to shut off
+        machine.sysctls(name, SYSCTLS6)
+
+
+def _set_bridge(machine: Machine, want: NetworkWant) -> None:
+    with machine.route(namespace(want.id)) as route:
+        add = rtnetlink.add_bridge(BRIDGE, BRIDGE_INDEX, mac=bridge_mac(want.id), mtu=want.mtu, up=want.up)
+        route.request(add, ignore=(errno.EEXIST, errno.EBUSY))
+        route.request(rtnetlink.set_link(BRIDGE_INDEX, up=want.up, mtu=want.mtu), rtnetlink.add_address(BRIDGE_INDEX, f"{METADATA}/32"))
+
+
+def _change(machine: Machine, name: str, step: Step) -> None:
+    message = {
+        "add_address": lambda: rtnetlink.add_address(BRIDGE_INDEX, step.value),
+        "drop_address": lambda: rtnetlink.delete_address(BRIDGE_INDEX, step.value),
+        "add_route": lambda: rtnetlink.add_route(step.value, index=BRIDGE_INDEX),
+        "drop_route": lambda: rtnetlink.delete_route(step.value, index=BRIDGE_INDEX),
+    }[step.verb]()
+    with machine.route(name) as route:
+        route.request(message, ignore=(errno.ESRCH, errno.EADDRNOTAVAIL))

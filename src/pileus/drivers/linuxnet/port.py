@@ -1,0 +1,152 @@
+"""A port on the host: a persistent tap on its network's bridge, its guard in the packet filter, and who knows its MAC beforehand."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Sequence
+
+from pileus.drivers.linuxnet import network, nfnetlink, router, rtnetlink, rules
+from pileus.drivers.linuxnet.machine import BRIDGE_INDEX, Machine, find, links
+from pileus.errors import HostError
+from pileus.network.host import PortFacts, PortWant, Step
+
+TUN = "/dev/net/tun"
+TUNSETIFF, TUNSETPERSIST, TUNSETOWNER = 0x400454CA, 0x400454CB, 0x400454CC  # <linux/if_tun.h>
+FLAGS = 0x0002 | 0x1000 | 0x4000  # IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
+TAP = "tap"
+
+
+def observe(machine: Machine, want: PortWant) -> PortFacts | None:
+    name, tap = network.namespace(want.network_id), rules.tap_name(want.id)
+    if not machine.exists(name):
+        return None if want.gone or not want.tap else PortFacts()
+    with machine.route(name) as route:
+        link = find(route, tap)
+    with machine.filter(name) as netfilter:
+        words = nfnetlink.seal(netfilter, rules.TABLE, rules.port_seal(tap))
+    return _facts(link, words)
+
+
+def observe_all(machine: Machine, network_id: str) -> dict[str, PortFacts]:
+    """All ports of a network, by the first 11 characters of their id."""
+    name = network.namespace(network_id)
+    with machine.route(name) as route:
+        taps = {link.name: link for link in links(route) if link.name.startswith(TAP)}
+    with machine.filter(name) as netfilter:
+        head = rules.port_seal(TAP)
+        seals = {
+            chain[len(rules.port_seal("")) :]: words
+            for chain, words in nfnetlink.seals(netfilter, rules.TABLE).items()
+            if chain.startswith(head)
+        }
+    return {tap.removeprefix(TAP): _facts(taps.get(tap), seals.get(tap, "")) for tap in taps.keys() | seals.keys()}
+
+
+def _facts(link: rtnetlink.Link | None, words: str) -> PortFacts:
+    guard = words.split()[0] if words else ""
+    if link is None:
+        return PortFacts(network=True, guard=guard)
+    number = int(words.split()[1]) if words else 0
+    if number != rules.OPEN and number % rules.STATELESS != link.index:
+        guard = guard and f"{guard} of an earlier tap"  # same name, another link: the filter does not know it
+    return PortFacts(
+        network=True, tap=True, attached=link.master == BRIDGE_INDEX, up=link.up, mtu=link.mtu, roams=link.learning, guard=guard
+    )
+
+
+def apply(machine: Machine, want: PortWant, steps: Sequence[Step]) -> None:
+    name, tap = network.namespace(want.network_id), rules.tap_name(want.id)
+    for step in steps:
+        match step.verb:
+            case "make_tap":
+                machine.namespaces.run(name, lambda: make_tap(tap))
+            case "guard":
+                _guard(machine, want, name, tap)
+            case "attach":
+                _attach(machine, want, name, tap)
+            case "remove_tap":
+                _remove(machine, name, tap)
+            case "unguard":
+                _unguard(machine, want, name, tap)
+
+
+def make_tap(tap: str) -> None:
+    """A tap in the namespace of the calling thread that stays when nobody holds it; only the datacenter's root may attach to it."""
+    fd = _attach_tun(tap)
+    try:
+        fcntl.ioctl(fd, TUNSETOWNER, 0)
+        fcntl.ioctl(fd, TUNSETPERSIST, 1)
+    finally:
+        os.close(fd)
+
+
+def open_tap(machine: Machine, network_id: str, port_id: str) -> int:
+    """A descriptor on a port's tap. Raises HostError when there is none."""
+    tap = rules.tap_name(port_id)
+
+    def attach() -> int:
+        try:
+            socket.if_nametoindex(tap)
+        except OSError:
+            raise HostError(f"port {port_id} has no tap yet") from None
+        return _attach_tun(tap)
+
+    return machine.namespaces.run(network.namespace(network_id), attach)
+
+
+def _attach_tun(tap: str) -> int:
+    try:
+        fd = os.open(TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise HostError(f"{TUN}: {error.strerror}. Guests' networks need it: `sudo modprobe tun`, and mode 0666") from None
+    try:
+        fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", tap.encode(), FLAGS))
+    except OSError as error:
+        os.close(fd)
+        raise HostError(f"tap {tap}: {error.strerror}") from None
+    return fd
+
+
+def _guard(machine: Machine, want: PortWant, name: str, tap: str) -> None:
+    with machine.route(name) as route:
+        link = find(route, tap)
+        if link is None:
+            raise HostError(f"tap {tap} is not there")
+        route.request(*(rtnetlink.add_neighbour(BRIDGE_INDEX, ip, want.mac) for ip in want.addresses if ":" not in ip))
+    with machine.filter(name) as netfilter:
+        before = nfnetlink.seal(netfilter, rules.TABLE, rules.port_seal(tap))
+    machine.nft(name, rules.placeholders(want.groups) + rules.guard(want, link.index, before))
+
+
+def _attach(machine: Machine, want: PortWant, name: str, tap: str) -> None:
+    with machine.route(name) as route:
+        link = find(route, tap)
+        if link is None:
+            raise HostError(f"tap {tap} is not there")
+        route.request(
+            rtnetlink.set_link(link.index, mtu=want.mtu, master=BRIDGE_INDEX),
+            rtnetlink.set_bridge_port(link.index, learning=want.roams),
+            rtnetlink.add_forwarding(link.index, want.mac),
+            rtnetlink.set_link(link.index, up=want.up),
+        )
+    router.introduce(machine, want)
+
+
+def _remove(machine: Machine, name: str, tap: str) -> None:
+    with machine.route(name) as route:
+        if link := find(route, tap):
+            route.request(rtnetlink.delete_link(link.index), ignore=(errno.ENODEV,))
+
+
+def _unguard(machine: Machine, want: PortWant, name: str, tap: str) -> None:
+    with machine.filter(name) as netfilter:
+        before = nfnetlink.seal(netfilter, rules.TABLE, rules.port_seal(tap))
+    machine.nft(name, rules.unguard(tap, before))
+    with machine.route(name) as route:
+        gone = (rtnetlink.delete_neighbour(BRIDGE_INDEX, ip) for ip in want.addresses if ":" not in ip)
+        route.request(*gone, ignore=(errno.ENOENT, errno.ESRCH))
+    router.forget(machine, want)

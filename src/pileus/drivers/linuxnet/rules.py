@@ -1,0 +1,407 @@
+"""nft texts: a network's filter, a port's guard, a group's chains and sets, a router's translation. Pure: wants in, text out.
+
+How a network's filter works. A number goes with each packet through the bridge as its mark: the index of the tap it came from, and after
+the bridge has chosen that of the tap it goes to. The bridge table gives the number and checks the sender (`guard`); the inet table, which
+sees bridged packets by br_netfilter, keeps track of flows and lets a number's chains judge each one's first packet: `egress` where it comes
+in, `ingress` where it goes out. What has no number gets nowhere. What belongs together is sealed: an empty chain `seal_...` whose comment
+says what is in place; one transaction writes both.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+
+from pileus.network.host import METADATA, RELAY_PORT, Chains, Members, Part, PortWant, RouterWant, Rule, digest
+
+TABLE = "pileus"
+VERSION = 1  # of the texts below: a change of what they mean rewrites what an older Pileus left
+OPEN = 1  # the number of links whose packets are not judged here (index 1 is always lo's)
+STATELESS = 1 << 30  # added to the number of a port whose groups do not keep track of flows
+SKELETON = "seal"  # the chain that seals a table's skeleton
+LINE = 200  # addresses in one command
+ANY4, ANY6 = "0.0.0.0/0", "::/0"
+
+_ND_OUT = "{ 130, 131, 132, 133, 135, 136, 143 }"  # ICMPv6 types that hosts must always be able to send (RFC 4890)
+_ND_IN = "{ 130, 131, 132, 134, 135, 136 }"
+_NOT_SYN = "meta l4proto tcp tcp flags & (fin | syn | rst | ack) != syn ct state new drop"  # a flow that was cut cannot go on as a new one
+
+
+def skeleton_digest() -> str:
+    return digest(VERSION, skeleton())
+
+
+def skeleton() -> str:
+    """A network's filter before any port is in it."""
+    return f"""table bridge {TABLE} {{
+ map number {{
+  type ifname : mark;
+ }}
+ map guard {{
+  type ifname : verdict;
+ }}
+ chain prerouting {{
+  type filter hook prerouting priority -200; policy drop;
+  meta mark set iifname map @number
+  iifname vmap @guard
+ }}
+ chain forward {{
+  type filter hook forward priority -200; policy drop;
+  meta mark set 0
+  meta mark set oifname map @number
+  meta mark != 0 accept
+ }}
+}}
+table inet {TABLE} {{
+ map egress {{
+  type mark : verdict;
+ }}
+ map ingress {{
+  type mark : verdict;
+ }}
+ chain prerouting {{
+  type filter hook prerouting priority 0; policy drop;
+  meta mark <= {OPEN} accept
+  meta nfproto ipv4 udp sport 68 udp dport 67 accept
+  meta nfproto ipv6 icmpv6 type {_ND_OUT} accept
+  meta mark >= {STATELESS} meta mark vmap @egress
+  ct state established,related accept
+  ct state invalid drop
+  {_NOT_SYN}
+  meta mark vmap @egress
+ }}
+ chain forward {{
+  type filter hook forward priority 0; policy drop;
+  meta mark {OPEN} accept
+  meta nfproto ipv6 icmpv6 type {_ND_IN} accept
+  meta mark >= {STATELESS} meta mark vmap @ingress
+  ct state established,related accept
+  ct state invalid drop
+  {_NOT_SYN}
+  meta mark vmap @ingress
+ }}
+ chain input {{
+  type filter hook input priority 0; policy drop;
+  iif lo accept
+  ct state established,related accept
+  meta nfproto ipv4 udp dport {{ 53, 67 }} accept
+  meta nfproto ipv4 tcp dport 53 accept
+  ip daddr {METADATA} tcp dport 80 accept
+  icmp type echo-request accept
+ }}
+}}
+"""
+
+
+def load_skeleton() -> str:
+    """Put the skeleton in place, whatever was there."""
+    clear = "".join(f"table {family} {TABLE}\ndelete table {family} {TABLE}\n" for family in ("bridge", "inet"))
+    return clear + skeleton() + seal(SKELETON, skeleton_digest())
+
+
+def seal(chain: str, words: str) -> str:
+    """Commands that leave an empty chain with this comment, whether there was one or not."""
+    return f'add chain inet {TABLE} {chain}\ndelete chain inet {TABLE} {chain}\nadd chain inet {TABLE} {chain} {{ comment "{words}"; }}\n'
+
+
+# -- links whose packets are not judged ------------------------------------------------------------------------------------------
+
+
+def open_link(name: str) -> str:
+    """Let everything pass to and from a link: a router's leg, the wire to the outside."""
+    return f'add element bridge {TABLE} number {{ "{name}" : {OPEN} }}\nadd element bridge {TABLE} guard {{ "{name}" : accept }}\n'
+
+
+def close_link(name: str) -> str:
+    return f'delete element bridge {TABLE} number {{ "{name}" }}\ndelete element bridge {TABLE} guard {{ "{name}" }}\n'
+
+
+# -- ports ----------------------------------------------------------------------------------------------------------------------
+
+
+def tap_name(port_id: str) -> str:
+    return f"tap{port_id[:11]}"
+
+
+def port_seal(tap: str) -> str:
+    return f"seal_{tap}"
+
+
+def port_words(want: PortWant, index: int) -> str:
+    """What a port's seal says: the digest, and the number by which it is known."""
+    return f"{want.guard} {port_number(want, index)}"
+
+
+def port_number(want: PortWant, index: int) -> int:
+    return OPEN if not want.secure else index if want.stateful else index + STATELESS
+
+
+def guard(want: PortWant, index: int, before: str = "") -> str:
+    """Guard a port's tap. `before`: what its seal says now, empty when there is none."""
+    tap, number = tap_name(want.id), port_number(want, index)
+    if not want.secure:
+        return unguard(tap, before) + open_link(tap) + seal(port_seal(tap), port_words(want, index))
+    text = _clear(tap, before)
+    text += _chain("bridge", f"from_{tap}", antispoof(want))
+    text += _chain("inet", f"out_{tap}", _jumps(want.groups, "out"))
+    text += _chain("inet", f"in_{tap}", _jumps(want.groups, "in"))
+    text += f'add element bridge {TABLE} number {{ "{tap}" : {number} }}\n'
+    text += f'add element bridge {TABLE} guard {{ "{tap}" : goto from_{tap} }}\n'
+    text += f"add element inet {TABLE} egress {{ {number} : goto out_{tap} }}\n"
+    text += f"add element inet {TABLE} ingress {{ {number} : goto in_{tap} }}\n"
+    return text + seal(port_seal(tap), port_words(want, index))
+
+
+def unguard(tap: str, before: str) -> str:
+    """Take a port's guard away; then nothing passes."""
+    if not before:
+        return ""
+    text = _clear(tap, before)
+    if _number(before) != OPEN:
+        chains = (("bridge", f"from_{tap}"), ("inet", f"in_{tap}"), ("inet", f"out_{tap}"))
+        text += "".join(f"delete chain {family} {TABLE} {chain}\n" for family, chain in chains)
+    return text + f"delete chain inet {TABLE} {port_seal(tap)}\n"
+
+
+def _clear(tap: str, before: str) -> str:
+    """Commands that take a port out of the maps."""
+    if not before:
+        return ""
+    number, text = _number(before), close_link(tap)
+    if number != OPEN:
+        text += "".join(f"delete element inet {TABLE} {way} {{ {number} }}\n" for way in ("egress", "ingress"))
+    return text
+
+
+def _number(words: str) -> int:
+    return int(words.split()[1])
+
+
+def _chain(family: str, name: str, rules: Iterable[str]) -> str:
+    head = f"add chain {family} {TABLE} {name}\nflush chain {family} {TABLE} {name}\n"
+    return head + "".join(f"add rule {family} {TABLE} {name} {rule}\n" for rule in rules)
+
+
+def _jumps(groups: Sequence[str], way: str) -> list[str]:
+    return [f"jump {group_chain(group, way)}" for group in groups] + ["drop"]
+
+
+def antispoof(want: PortWant) -> list[str]:
+    """What a port may send, by sender: its own MAC with its own addresses, and its pairs; never as a DHCP server or a router."""
+    places: dict[str, list[str]] = {want.mac: list(want.addresses)}
+    for pair in want.pairs:
+        places.setdefault(pair.mac, []).append(pair.prefix)
+    rules = [
+        "meta protocol ip udp sport 67 udp dport 68 drop",
+        "meta protocol ip6 icmpv6 type { 134, 137 } drop",
+        "meta protocol ip6 udp sport 547 udp dport 546 drop",
+    ]
+    for mac, prefixes in places.items():
+        rules += _from_mac(mac, prefixes)
+    return [*rules, "drop"]
+
+
+def _from_mac(mac: str, prefixes: list[str]) -> list[str]:
+    v4, v6 = collapse(prefixes, 4), [*collapse(prefixes, 6), link_local(mac)]
+    rules = [
+        f"ether saddr {mac} meta protocol ip ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept",
+        f"ether saddr {mac} meta protocol arp arp saddr ether {mac} arp saddr ip 0.0.0.0 arp operation request accept",
+    ]
+    if v4:
+        rules += [
+            f"ether saddr {mac} meta protocol arp arp saddr ether {mac}{among('arp saddr ip', v4)} accept",
+            f"ether saddr {mac} meta protocol ip{among('ip saddr', v4)} accept",
+        ]
+    rules += [f"ether saddr {mac} meta protocol ip6 ip6 saddr :: icmpv6 type {{ 131, 132, 135, 143 }} accept"]
+    if ANY6 not in v6:
+        told = [address for address in v6 if "/" not in address]
+        for address in told:  # a neighbour advertisement speaks of an address of ours, or of none
+            number = int(ipaddress.IPv6Address(address))
+            rules.append(f"ether saddr {mac} meta protocol ip6 icmpv6 type 136 @th,64,128 {number:#x}{among('ip6 saddr', v6)} accept")
+        rules.append("meta protocol ip6 icmpv6 type 136 drop")
+    rules.append(f"ether saddr {mac} meta protocol ip6{among('ip6 saddr', v6)} accept")
+    return rules
+
+
+def among(what: str, prefixes: Sequence[str]) -> str:
+    """` ip saddr { ... }`, or nothing when any will do."""
+    if ANY4 in prefixes or ANY6 in prefixes:
+        return ""
+    return f" {what} {{ {', '.join(prefixes)} }}"
+
+
+def collapse(prefixes: Iterable[str], version: int) -> list[str]:
+    """Of these prefixes and addresses those of one IP version, none within another, hosts without a length."""
+    networks = [network for network in (ipaddress.ip_network(prefix, strict=False) for prefix in prefixes) if network.version == version]
+    found = ipaddress.collapse_addresses(networks)  # type: ignore[type-var]
+    return [str(n.network_address) if n.num_addresses == 1 else str(n) for n in found]
+
+
+def link_local(mac: str) -> str:
+    """The IPv6 link-local address that a MAC gives (RFC 4291, appendix A)."""
+    octets = bytearray.fromhex(mac.replace(":", ""))
+    octets[0] ^= 2
+    return str(ipaddress.IPv6Address(b"\xfe\x80" + b"\0" * 6 + bytes(octets[:3]) + b"\xff\xfe" + bytes(octets[3:])))
+
+
+# -- security groups --------------------------------------------------------------------------------------------------------------
+
+
+def group_chain(group: str, way: str) -> str:
+    """The chain of a group's rules for one way, `in` or `out`."""
+    return f"{way}_{group.replace('-', '')}"
+
+
+def group_set(group: str, version: int) -> str:
+    return f"m{version}_{group.replace('-', '')}"
+
+
+def part_seal(part: Part | str) -> str:
+    """The chain that seals a part: `rules:<group>` or `members:<group>`."""
+    kind, _, group = (part if isinstance(part, str) else part.name).partition(":")
+    return f"seal_{kind}_{group.replace('-', '')}"
+
+
+def part_name(chain: str) -> str | None:
+    """The name of the part that a chain seals, or None."""
+    head, _, rest = chain.partition("_")
+    kind, _, group = rest.partition("_")
+    if head != "seal" or kind not in ("rules", "members") or len(group) != 32:
+        return None
+    return f"{kind}:{group[:8]}-{group[8:12]}-{group[12:16]}-{group[16:20]}-{group[20:]}"
+
+
+def placeholders(groups: Iterable[str]) -> str:
+    """Chains of groups that a port is about to refer to: empty, which allows nothing, until the group itself is looked at."""
+    return "".join(f"add chain inet {TABLE} {group_chain(group, way)}\n" for group in groups for way in ("in", "out"))
+
+
+def load_part(part: Part) -> str:
+    return (_load_chains(part) if isinstance(part, Chains) else _load_members(part)) + seal(part_seal(part), part.digest)
+
+
+def _load_chains(chains: Chains) -> str:
+    remote = {rule.group for rule in chains.rules if rule.group}
+    text = "".join(_add_sets(group) for group in sorted(remote))
+    for way, direction in (("in", "ingress"), ("out", "egress")):
+        rules = [allow(rule) for rule in chains.rules if rule.direction == direction]
+        text += _chain("inet", group_chain(chains.group, way), rules)
+    return text
+
+
+def _add_sets(group: str) -> str:
+    kinds = ((4, "ipv4_addr"), (6, "ipv6_addr"))
+    return "".join(f"add set inet {TABLE} {group_set(group, version)} {{ type {kind}; flags interval; }}\n" for version, kind in kinds)
+
+
+def _load_members(members: Members) -> str:
+    text = _add_sets(members.group)
+    for version in (4, 6):
+        name = group_set(members.group, version)
+        text += f"flush set inet {TABLE} {name}\n"
+        found = collapse(members.prefixes, version)
+        for start in range(0, len(found), LINE):
+            text += f"add element inet {TABLE} {name} {{ {', '.join(found[start : start + LINE])} }}\n"
+    return text
+
+
+def drop_part(name: str) -> str:
+    """Take a part away. The kernel refuses while a port or a rule refers to it."""
+    kind, _, group = name.partition(":")
+    if kind == "rules":
+        text = "".join(f"delete chain inet {TABLE} {group_chain(group, way)}\n" for way in ("in", "out"))
+    else:
+        text = "".join(f"delete set inet {TABLE} {group_set(group, version)}\n" for version in (4, 6))
+    return text + f"delete chain inet {TABLE} {part_seal(name)}\n"
+
+
+def allow(rule: Rule) -> str:
+    """One security group rule as an nft rule."""
+    family, side = ("ip", "saddr") if rule.direction == "ingress" else ("ip", "daddr")
+    if rule.version == 6:
+        family = "ip6"
+    text = f"meta nfproto ipv{rule.version}"
+    if rule.group:
+        text += f" {family} {side} @{group_set(rule.group, rule.version)}"
+    elif rule.prefix and rule.prefix not in (ANY4, ANY6):
+        text += f" {family} {side} {rule.prefix}"
+    return f"{text}{_protocol(rule)} accept"
+
+
+def _protocol(rule: Rule) -> str:
+    if rule.protocol < 0:
+        return ""
+    text = f" meta l4proto {rule.protocol}"
+    if rule.protocol in (1, 58):
+        kind = "icmp" if rule.protocol == 1 else "icmpv6"
+        text += f" {kind} type {rule.low}" if rule.low >= 0 else ""
+        return text + (f" {kind} code {rule.high}" if rule.high >= 0 else "")
+    if rule.low >= 0:
+        text += f" th dport {rule.low}-{max(rule.low, rule.high)}" if rule.high > rule.low else f" th dport {rule.low}"
+    return text
+
+
+# -- routers ----------------------------------------------------------------------------------------------------------------------
+
+
+def router_words(want: RouterWant) -> str:
+    return digest(VERSION, want.rules)
+
+
+def load_router(want: RouterWant) -> str:
+    """A router's whole table, in place of whatever was there.
+
+    Packets that a tenant sends leave with the gateway's address or their floating IP. Those that come in from outside pass only as answers
+    or to a floating IP, unless the router was told not to translate: then it routes. What a tenant sends to a floating IP of the same
+    router is translated on both ends, so that the answers come back this way.
+    """
+    floating = ", ".join(f"{item.address} : {item.fixed}" for item in want.floating)
+    fixed = ", ".join(f"{item.fixed} : {item.address}" for item in want.floating)
+    snat = f"snat ip to {want.snat}" if want.snat else "accept"
+    inward = "drop" if want.snat else "accept"
+    return f"""table inet {TABLE}
+delete table inet {TABLE}
+table inet {TABLE} {{
+ map floating {{
+  type ipv4_addr : ipv4_addr;
+  {f"elements = {{ {floating} }}" if floating else ""}
+ }}
+ map fixed {{
+  type ipv4_addr : ipv4_addr;
+  {f"elements = {{ {fixed} }}" if fixed else ""}
+ }}
+ chain mark {{
+  type filter hook prerouting priority -150; policy accept;
+  iifname "qr-*" meta mark set 1
+ }}
+ chain prerouting {{
+  type nat hook prerouting priority -100; policy accept;
+  iifname "qr-*" ip daddr {METADATA} tcp dport 80 redirect to :{RELAY_PORT}
+  dnat ip to ip daddr map @floating
+ }}
+ chain postrouting {{
+  type nat hook postrouting priority 100; policy accept;
+  oifname "qr-*" meta mark 1 ct status dnat snat ip to ip saddr map @fixed
+  oifname "qr-*" meta mark 1 ct status dnat {snat}
+  oifname "qr-*" accept
+  snat ip to ip saddr map @fixed
+  meta nfproto ipv4 {snat}
+ }}
+ chain forward {{
+  type filter hook forward priority 0; policy drop;
+  ct state established,related accept
+  ct state invalid drop
+  {_NOT_SYN}
+  iifname "qr-*" accept
+  ct status dnat accept
+  {inward}
+ }}
+ chain input {{
+  type filter hook input priority 0; policy drop;
+  iif lo accept
+  ct state established,related accept
+  meta l4proto {{ icmp, ipv6-icmp }} accept
+  iifname "qr-*" ct status dnat tcp dport {RELAY_PORT} accept
+ }}
+}}
+""" + seal(SKELETON, router_words(want))

@@ -1,0 +1,181 @@
+"""What answers guests while they wait: DHCP and DNS on every network, the metadata relay on networks and routers.
+
+Fed by rows (Directory) and by sockets (the driver) only, so that it could be a process of its own. Not here: what the metadata are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+from pileus.errors import HostError
+from pileus.kit.context import Cloud
+from pileus.kit.store import Row
+from pileus.network.host import Networks
+from pileus.network.live import dhcp, dns
+from pileus.network.live.directory import Directory
+from pileus.network.live.relay import HEAD_MAX, MetadataHandler, MetadataRequest, MetadataResponse, Relay
+from pileus.network.live.upstream import Upstream
+
+__all__ = ["Live", "MetadataHandler", "MetadataRequest", "MetadataResponse"]
+log = logging.getLogger("pileus.network")
+
+Kind = Literal["network", "router"]
+IP_PKTINFO = 8  # ip(7): with each datagram, the address it came to; Python 3.11 does not name it
+PACKET_MAX = 4096
+BURST = 64  # datagrams read in one turn
+DNS_TCP_IDLE = 10.0  # seconds
+
+
+async def _nothing(request: MetadataRequest) -> MetadataResponse:
+    return MetadataResponse(404, b"this cloud has no metadata")
+
+
+@dataclass
+class Served:
+    """What one namespace holds of us."""
+
+    sockets: list[socket.socket] = field(default_factory=list)
+    servers: list[asyncio.Server] = field(default_factory=list)
+    relays: list[Relay] = field(default_factory=list)
+
+
+class Live:
+    """The responders of all namespaces. `resolvers`: DNS servers that the datacenter reaches through its way out, if it has one."""
+
+    def __init__(self, cloud: Cloud, driver: Networks, metadata: MetadataHandler | None = None, *, resolvers: Sequence[str] = ()) -> None:
+        self._driver = driver
+        self._metadata = metadata or _nothing
+        self._directory = Directory(cloud.store)
+        self._upstream = Upstream(driver.outward, resolvers)
+        self._served: dict[tuple[Kind, str], Served] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(self, kind: Kind, id: str) -> None:
+        """Answer in a namespace from now on; nothing happens when that is so already. Raises HostError."""
+        if (kind, id) in self._served:
+            return
+        served = self._served[kind, id] = Served()
+        try:
+            sockets = await self._driver.listen(kind, id)
+        except HostError:
+            self._served.pop((kind, id), None)
+            raise
+        served.sockets += sockets.values()
+        loop = asyncio.get_running_loop()
+        if sock := sockets.get("dhcp"):
+            loop.add_reader(sock, self._read, sock, partial(self._dhcp, id, sock))
+        if sock := sockets.get("dns"):
+            loop.add_reader(sock, self._read, sock, partial(self._dns, id, sock))
+        if sock := sockets.get("dns_tcp"):
+            served.servers.append(await asyncio.start_server(partial(self._dns_stream, id), sock=sock))
+        if sock := sockets.get("metadata"):
+            relay = Relay(partial(self._lodger, kind, id), self._metadata)
+            served.relays.append(relay)
+            served.servers.append(await asyncio.start_server(relay.serve, sock=sock, limit=HEAD_MAX))
+        if self._served.get((kind, id)) is not served:  # closed while we were at it
+            self._close(served)
+
+    def close(self, kind: Kind, id: str) -> None:
+        """Let go of a namespace: as long as a socket is open there, it lives."""
+        if served := self._served.pop((kind, id), None):
+            self._close(served)
+
+    def _close(self, served: Served) -> None:
+        for relay in served.relays:
+            relay.close()
+        for server in served.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for sock in served.sockets:
+            if sock.fileno() >= 0:
+                loop.remove_reader(sock)
+                sock.close()
+
+    def stop(self) -> None:
+        """Let go of everything."""
+        for kind, id in list(self._served):
+            self.close(kind, id)
+        for task in self._tasks:
+            task.cancel()
+        self._upstream.close()
+
+    # -- datagrams --------------------------------------------------------------------------------------------------------
+
+    def _read(self, sock: socket.socket, answer: Callable[[bytes, tuple[str, int], str], None]) -> None:
+        """Answer what has come: bytes, whom from, and the address of ours it was sent to."""
+        for _ in range(BURST):
+            try:
+                data, control, _, peer = sock.recvmsg(PACKET_MAX, 64)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                log.warning("a socket of a network fails: %s", error)
+                return
+            here = next((socket.inet_ntoa(value[4:8]) for _, kind, value in control if kind == IP_PKTINFO), "")
+            try:
+                answer(data, peer, here)
+            except Exception:
+                log.exception("no answer to %s", peer)
+
+    def _dhcp(self, network_id: str, sock: socket.socket, data: bytes, peer: tuple[str, int], here: str) -> None:
+        request = dhcp.decode(data)
+        if request is None:
+            return
+        lodger = self._directory.by_mac(network_id, request.mac, dhcp.asked_address(request))
+        if answer := dhcp.answer(request, lodger):
+            _send(sock, dhcp.encode(answer.packet), (answer.target, dhcp.CLIENT_PORT), answer.source)
+
+    def _dns(self, network_id: str, sock: socket.socket, data: bytes, peer: tuple[str, int], here: str) -> None:
+        question = dns.read(data)
+        if question is None:
+            return
+        own = dns.answer(question, network_id, self._directory)
+        if own is not None:
+            _send(sock, own, peer, here)
+            return
+
+        async def forward() -> None:
+            reply = await self._upstream.ask(data) or dns.reply(question, dns.SERVFAIL, own=False)
+            if sock.fileno() >= 0:
+                _send(sock, reply, peer, here)
+
+        task = asyncio.get_running_loop().create_task(forward())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _dns_stream(self, network_id: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+            while True:
+                async with asyncio.timeout(DNS_TCP_IDLE):
+                    data = await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
+                question = dns.read(data)
+                if question is None:
+                    break
+                reply = dns.answer(question, network_id, self._directory) or await self._upstream.ask(data)
+                reply = reply or dns.reply(question, dns.SERVFAIL, own=False)
+                writer.write(struct.pack("!H", len(reply)) + reply)
+                async with asyncio.timeout(DNS_TCP_IDLE):
+                    await writer.drain()
+        writer.close()
+
+    # -- metadata ---------------------------------------------------------------------------------------------------------
+
+    def _lodger(self, kind: Kind, id: str, address: str) -> Row | None:
+        find = self._directory.by_address if kind == "network" else self._directory.behind
+        lodger = find(id, address)
+        return lodger.port if lodger else None
+
+
+def _send(sock: socket.socket, data: bytes, target: tuple[str, int], source: str) -> None:
+    """Send from one of our addresses. A guest that is not there is no failure of ours."""
+    info = struct.pack("=I4s4s", 0, socket.inet_aton(source), b"\0" * 4)
+    with contextlib.suppress(OSError):
+        sock.sendmsg([data], [(socket.IPPROTO_IP, IP_PKTINFO, info)], 0, target)

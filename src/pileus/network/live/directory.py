@@ -1,0 +1,112 @@
+"""Who lives on a network: what DHCP, DNS and the metadata relay need to know of ports, straight from the rows.
+
+Nothing is remembered: an answer is right as soon as the row is. Each question takes some 0.1 ms.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pileus.kit.store import Row, Store
+from pileus.network.host import METADATA
+
+FEET = ("network:dhcp", "network:distributed")
+DOMAIN = "openstacklocal"  # Neutron's default dns_domain
+
+
+@dataclass(frozen=True)
+class Lodger:
+    """A port as its network's services see it, with one of its addresses."""
+
+    port: Row
+    address: str
+    subnet: Row
+    mtu: int
+    foot: str  # the host's own address in that subnet, or METADATA
+
+    @property
+    def host_name(self) -> str:
+        return self.port["dns_name"] or plain_name(self.address)
+
+    def many(self, column: str) -> list[Any]:
+        """A JSON column of the subnet."""
+        found: list[Any] = json.loads(self.subnet[column])
+        return found
+
+
+def plain_name(address: str) -> str:
+    """The name of a port that was given none: `host-10-0-2-1`."""
+    return "host-" + address.replace(".", "-").replace(":", "-")
+
+
+class Directory:
+    """Questions about the ports of a network."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def by_mac(self, network_id: str, mac: str, asked: str = "") -> Lodger | None:
+        """The port with this MAC, at an IPv4 address that DHCP may give out: the one asked for if it is the port's, else its first."""
+        port = self._store.first("port", {"network_id": network_id, "mac_address": mac})
+        if port is None:
+            return None
+        found = self._store.query(
+            "SELECT f.ip_address FROM fixed_ip f JOIN subnet s ON s.id = f.subnet_id"
+            " WHERE f.port_id = ? AND s.ip_version = 4 AND s.enable_dhcp = 1 ORDER BY f.ip_address <> ?, f.position",
+            port["id"],
+            asked,
+        )
+        return self._lodger(port, found[0]["ip_address"]) if found else None
+
+    def by_address(self, network_id: str, address: str) -> Lodger | None:
+        """The port that has this address."""
+        sql = "SELECT p.* FROM fixed_ip f JOIN port p ON p.id = f.port_id WHERE f.network_id = ? AND f.ip_address = ? AND p.gone = 0"
+        found = self._store.query(sql, network_id, address)
+        return self._lodger(found[0], address) if found else None
+
+    def by_name(self, network_id: str, name: str) -> list[str]:
+        """The addresses that a host name has on the network."""
+        sql = (
+            "SELECT f.ip_address FROM port p JOIN fixed_ip f ON f.port_id = p.id"
+            " WHERE p.network_id = ? AND p.gone = 0 AND lower(p.dns_name) = ? ORDER BY f.ip_address"
+        )
+        found = [row["ip_address"] for row in self._store.query(sql, network_id, name)]
+        if found or not name.startswith("host-"):
+            return found
+        for mark in (".", ":"):
+            try:
+                address = str(ipaddress.ip_address(name.removeprefix("host-").replace("-", mark)))
+            except ValueError:
+                continue
+            if self.by_address(network_id, address):
+                return [address]
+        return []
+
+    def behind(self, router_id: str, address: str) -> Lodger | None:
+        """The port with this address on one of the networks that a router joins."""
+        sql = (
+            "SELECT DISTINCT leg.network_id FROM port leg JOIN fixed_ip f ON f.network_id = leg.network_id AND f.ip_address = ?"
+            " WHERE leg.device_id = ? AND leg.device_owner = 'network:router_interface' AND leg.gone = 0"
+        )
+        found = self._store.query(sql, address, router_id)
+        return self.by_address(found[0]["network_id"], address) if len(found) == 1 else None
+
+    def _lodger(self, port: Row, address: str) -> Lodger | None:
+        network = self._store.get("network", port["network_id"])
+        sql = "SELECT s.* FROM fixed_ip f JOIN subnet s ON s.id = f.subnet_id WHERE f.port_id = ? AND f.ip_address = ?"
+        subnets = self._store.query(sql, port["id"], address)
+        if network is None or not subnets:
+            return None
+        return Lodger(port, address, subnets[0], network["mtu"], self._foot(subnets[0]["id"]))
+
+    def _foot(self, subnet_id: str) -> str:
+        found = self._store.query(
+            "SELECT f.ip_address FROM fixed_ip f JOIN port p ON p.id = f.port_id"
+            " WHERE f.subnet_id = ? AND p.gone = 0 AND p.device_owner IN (?, ?) ORDER BY f.ip_address LIMIT 1",
+            subnet_id,
+            *FEET,
+        )
+        return str(found[0]["ip_address"]) if found else METADATA

@@ -1,0 +1,243 @@
+"""What rows want of the host: wants out of tables. Not here: what the host has (a driver tells) and what is done about it (plan.py)."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from typing import Literal
+
+from pileus.kit.store import Row, Store
+from pileus.network.host import (
+    Chains,
+    Floating,
+    GroupWant,
+    Leg,
+    Members,
+    Neighbour,
+    NetworkWant,
+    Pair,
+    Part,
+    PortWant,
+    Route,
+    RouterWant,
+    Rule,
+)
+
+INTERFACE, GATEWAY, PLACE, FOOT = "network:router_interface", "network:router_gateway", "network:floatingip", "network:dhcp"
+FEET = (FOOT, "network:distributed")  # ports whose addresses are the host's own on a network
+LEGS = (INTERFACE, GATEWAY)
+WIRE = "public"  # the physical network that the outside host is on
+# IANA's numbers by the names that Neutron takes
+PROTOCOLS = {
+    "ah": 51, "dccp": 33, "egp": 8, "esp": 50, "gre": 47, "icmp": 1, "icmpv6": 58, "igmp": 2, "ip": -1, "any": -1, "ipip": 4,
+    "ipv6-encap": 41, "ipv6-frag": 44, "ipv6-icmp": 58, "ipv6-nonxt": 59, "ipv6-opts": 60, "ipv6-route": 43, "ospf": 89, "pgm": 113,
+    "rsvp": 46, "sctp": 132, "tcp": 6, "udp": 17, "udplite": 136, "vrrp": 112,
+}  # fmt: skip
+# a port that a guest is bound to, unless the router's or the network's own
+BOUND = "p.gone = 0 AND p.device_id <> '' AND p.device_owner NOT LIKE 'network:%'"
+
+
+def is_bound(port: Row) -> bool:
+    return bool(not port["gone"] and port["device_id"] and not port["device_owner"].startswith("network:"))
+
+
+def network_want(store: Store, row: Row) -> NetworkWant:
+    subnets = store.find("subnet", {"network_id": row["id"]}, order="id")
+    feet = store.query(
+        "SELECT f.subnet_id, f.ip_address FROM fixed_ip f JOIN port p ON p.id = f.port_id"
+        " WHERE f.network_id = ? AND p.gone = 0 AND p.device_owner IN (?, ?) ORDER BY f.ip_address",
+        row["id"],
+        *FEET,
+    )
+    lengths = {subnet["id"]: _length(subnet) for subnet in subnets}
+    have = {foot["subnet_id"] for foot in feet}
+    return NetworkWant(
+        id=row["id"],
+        gone=bool(row["gone"]),
+        up=bool(row["admin_state_up"]),
+        mtu=row["mtu"],
+        addresses=tuple(f"{foot['ip_address']}/{lengths[foot['subnet_id']]}" for foot in feet if foot["subnet_id"] in lengths),
+        on_link=tuple(subnet["cidr"] for subnet in subnets if subnet["ip_version"] == 4 and subnet["id"] not in have),
+        uplink=row["physical_network"] == WIRE,
+    )
+
+
+def _length(subnet: Row) -> int:
+    return ipaddress.ip_network(subnet["cidr"]).prefixlen
+
+
+# -- ports --------------------------------------------------------------------------------------------------------------------
+
+
+def port_want(store: Store, row: Row) -> PortWant:
+    network = store.get("network", row["network_id"], hidden=True)
+    groups = store.query(
+        "SELECT g.id, g.stateful FROM port_security_group b JOIN security_group g ON g.id = b.security_group_id"
+        " WHERE b.port_id = ? AND g.gone = 0 ORDER BY g.id",
+        row["id"],
+    )
+    legs = store.find("port", {"network_id": row["network_id"], "device_owner": LEGS}, order="id")
+    secure = bool(row["port_security_enabled"])
+    pairs = json.loads(row["allowed_address_pairs"])
+    return PortWant(
+        id=row["id"],
+        gone=bool(row["gone"]),
+        network_id=row["network_id"],
+        tap=is_bound(row),
+        up=bool(row["admin_state_up"]),
+        mac=row["mac_address"],
+        mtu=network["mtu"] if network else 1450,
+        addresses=tuple(addresses_of(store, row["id"])),
+        pairs=tuple(sorted(Pair(pair["ip_address"], pair.get("mac_address") or row["mac_address"]) for pair in pairs)),
+        secure=secure,
+        groups=tuple(group["id"] for group in groups),
+        stateful=all(group["stateful"] for group in groups),
+        routers=tuple((leg["device_id"], leg["id"]) for leg in legs if leg["device_id"]) if secure else (),
+    )
+
+
+def addresses_of(store: Store, port_id: str) -> list[str]:
+    return [ip["ip_address"] for ip in store.find("fixed_ip", {"port_id": port_id}, order="position")]
+
+
+# -- security groups -------------------------------------------------------------------------------------------------------------
+
+
+def group_want(store: Store, row: Row) -> GroupWant:
+    id = row["id"]
+    if row["gone"]:
+        return GroupWant(id=id, gone=True)
+    rules = rules_of(store, id)
+    remotes = sorted({rule.group for rule in rules if rule.group})
+    members = {group: Members(group=group, prefixes=members_of(store, group)) for group in {id, *remotes}}
+    parts: dict[str, list[Part]] = {}
+    for network in _networks_with(store, "b.security_group_id = ?", id):
+        parts[network] = [*(members[group] for group in remotes), Chains(group=id, rules=rules)]
+    refer = "b.security_group_id IN (SELECT security_group_id FROM security_group_rule WHERE remote_group_id = ?)"
+    for network in _networks_with(store, refer, id):
+        here = parts.setdefault(network, [])
+        if members[id] not in here:
+            here.insert(0, members[id])
+    return GroupWant(id=id, parts={network: tuple(found) for network, found in parts.items()})
+
+
+def _networks_with(store: Store, which: str, group: str) -> list[str]:
+    """Networks with a guarded guest's port in groups of a kind."""
+    sql = "SELECT DISTINCT p.network_id FROM port_security_group b JOIN port p ON p.id = b.port_id"
+    rows = store.query(f"{sql} WHERE {which} AND {BOUND} AND p.port_security_enabled = 1 ORDER BY p.network_id", group)
+    return [row["network_id"] for row in rows]
+
+
+def rules_of(store: Store, group: str) -> tuple[Rule, ...]:
+    found = store.find("security_group_rule", {"security_group_id": group})
+    return tuple(sorted({rule for row in found if (rule := _rule(row)) is not None}))
+
+
+def _rule(row: Row) -> Rule | None:
+    version: Literal[4, 6] = 4 if row["ethertype"] == "IPv4" else 6
+    protocol = _number(row["protocol"], version)
+    if row["remote_address_group_id"]:
+        return None  # no address groups here: nobody is in one
+    low, high = (-1 if row[name] is None else int(row[name]) for name in ("port_range_min", "port_range_max"))
+    prefix = str(ipaddress.ip_network(row["remote_ip_prefix"], strict=False)) if row["remote_ip_prefix"] else ""
+    return Rule(
+        direction=row["direction"],
+        version=version,
+        protocol=protocol,
+        low=low,
+        high=high,
+        prefix=prefix,
+        group=row["remote_group_id"] or "",
+    )
+
+
+def _number(protocol: str | None, version: int) -> int:
+    if not protocol:
+        return -1
+    number = PROTOCOLS[protocol] if protocol in PROTOCOLS else int(protocol)
+    return 58 if version == 6 and number == 1 else number  # under IPv6 `icmp` is taken for ICMPv6, as Neutron does
+
+
+def members_of(store: Store, group: str) -> tuple[str, ...]:
+    """Addresses and allowed address pairs of a group's ports, in all networks."""
+    rows = store.query(
+        "SELECT f.ip_address AS prefix FROM port_security_group b JOIN fixed_ip f ON f.port_id = b.port_id"
+        " WHERE b.security_group_id = ?1 UNION SELECT j.value ->> 'ip_address' FROM port_security_group b"
+        " JOIN port p ON p.id = b.port_id, json_each(p.allowed_address_pairs) j WHERE b.security_group_id = ?1",
+        group,
+    )
+    return tuple(sorted(row["prefix"] for row in rows))
+
+
+# -- routers --------------------------------------------------------------------------------------------------------------------
+
+
+def router_want(store: Store, row: Row) -> RouterWant:
+    if row["gone"]:
+        return RouterWant(id=row["id"], gone=True)
+    floating = _floating(store, row["id"])
+    legs = _legs(store, row["id"], [item.address for item in floating])
+    gateway, snat = _gateway(store, row)
+    routes = [Route(str(ipaddress.ip_network(r["destination"])), r["nexthop"]) for r in json.loads(row["routes"])]
+    inside = [leg.network_id for leg in legs]
+    by_network = {leg.network_id: leg.port_id for leg in legs}
+    neighbours = store.query(
+        f"SELECT p.network_id, p.mac_address, f.ip_address FROM port p JOIN fixed_ip f ON f.port_id = p.id WHERE {BOUND}"  # noqa: S608
+        f" AND p.port_security_enabled = 1 AND p.network_id IN ({', '.join('?' * len(inside))})",
+        *inside,
+    )
+    return RouterWant(
+        id=row["id"],
+        up=bool(row["admin_state_up"]),
+        legs=tuple(legs),
+        routes=tuple(sorted(gateway + routes)),
+        snat=snat if row["enable_snat"] else "",
+        floating=tuple(floating),
+        neighbours=tuple(sorted(Neighbour(by_network[n["network_id"]], n["ip_address"], n["mac_address"]) for n in neighbours)),
+    )
+
+
+def _floating(store: Store, router_id: str) -> list[Floating]:
+    rows = store.find("floating_ip", {"router_id": router_id})
+    return sorted(Floating(row["floating_ip_address"], row["fixed_ip_address"]) for row in rows if row["port_id"])
+
+
+def _legs(store: Store, router_id: str, floating: list[str]) -> list[Leg]:
+    found: list[Leg] = []
+    for port in store.find("port", {"device_id": router_id, "device_owner": LEGS}, order="id"):
+        network = store.get("network", port["network_id"])
+        if network is None:
+            continue
+        ips = store.query(
+            "SELECT f.ip_address, s.cidr FROM fixed_ip f JOIN subnet s ON s.id = f.subnet_id WHERE f.port_id = ? ORDER BY f.position",
+            port["id"],
+        )
+        addresses = [f"{ip['ip_address']}/{_length(ip)}" for ip in ips]
+        external = port["device_owner"] == GATEWAY
+        if external:
+            addresses += [f"{address}/32" for address in floating]
+        found.append(
+            Leg(
+                port_id=port["id"],
+                network_id=port["network_id"],
+                mac=port["mac_address"],
+                mtu=network["mtu"],
+                external=external,
+                addresses=tuple(addresses),
+            )
+        )
+    return found
+
+
+def _gateway(store: Store, row: Row) -> tuple[list[Route], str]:
+    """(default routes, the address that tenants' packets leave with)"""
+    if not row["gateway_port_id"]:
+        return [], ""
+    ips = store.query(
+        "SELECT f.ip_address, s.gateway_ip, s.ip_version FROM fixed_ip f JOIN subnet s ON s.id = f.subnet_id"
+        " JOIN port p ON p.id = f.port_id WHERE f.port_id = ? AND p.gone = 0 ORDER BY f.position",
+        row["gateway_port_id"],
+    )
+    anywhere = {4: "0.0.0.0/0", 6: "::/0"}
+    routes = {ip["ip_version"]: Route(anywhere[ip["ip_version"]], ip["gateway_ip"]) for ip in reversed(ips) if ip["gateway_ip"]}
+    return list(routes.values()), next((ip["ip_address"] for ip in ips if ip["ip_version"] == 4), "")

@@ -1,0 +1,274 @@
+"""A small cloud for the kernel tests of networks: rows, the real driver, the real loop, and guests that are network namespaces.
+
+A guest is a namespace of its own whose eth0 is a tap; a thread carries frames between it and the port's tap, as QEMU would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import socket
+import struct
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pileus
+from pileus.drivers.datacenter import Datacenter
+from pileus.drivers.linuxnet import Linuxnet, port
+from pileus.kit.clock import Clock
+from pileus.kit.context import Cloud
+from pileus.kit.loop import Loop
+from pileus.kit.store import Store, migrations_in
+from pileus.network.live import Live, MetadataHandler
+from pileus.network.reconcile import Reconciler
+
+HERE = Path(pileus.__file__).parent
+FLAGS = 0x0002 | 0x1000 | 0x4000  # IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
+PROJECT, OTHER = "1" * 32, "2" * 32
+
+
+def new_store() -> Store:
+    folders = ("openstack", "identity", "image", "network", "compute")
+    return Store(":memory:", migrations_in(*(HERE / name for name in folders)), synchronous="off")
+
+
+@dataclass
+class Guest:
+    """A namespace with one NIC that is plugged into a port's tap."""
+
+    lan: Lan
+    name: str
+    port_id: str
+    mac: str
+    ip: str = ""
+    _fds: list[int] = field(default_factory=list)
+
+    def run(self, *argv: str, timeout: float = 20, check: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run a command in the guest."""
+        command = ["nsenter", f"--net=/netns/{self.name}", *argv]
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=check)
+
+    def start(self, *argv: str) -> subprocess.Popen[str]:
+        """Start a command in the guest that is ended with the lan."""
+        command = ["nsenter", f"--net=/netns/{self.name}", *argv]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.PIPE, text=True)
+        self.lan.processes.append(process)
+        return process
+
+    def pings(self, address: str, *, count: int = 1, wait: float = 1) -> bool:
+        return self.run("ping", "-n", "-c", str(count), "-i", "0.2", "-W", str(wait), address).returncode == 0
+
+    def socket(self, kind: int = socket.SOCK_STREAM, family: int = socket.AF_INET, proto: int = 0) -> socket.socket:
+        sock = self.lan.datacenter.netns.run(self.name, lambda: socket.socket(family, kind, proto))
+        self.lan.sockets.append(sock)
+        return sock
+
+    def reaches(self, address: str, tcp_port: int, wait: float = 1) -> bool:
+        """Whether a TCP connection comes about."""
+        with self.socket() as sock:
+            sock.settimeout(wait)
+            try:
+                sock.connect((address, tcp_port))
+            except OSError:
+                return False
+        return True
+
+    def listen(self, tcp_port: int) -> socket.socket:
+        """Accept connections and send back what comes, in a thread."""
+        sock = self.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("", tcp_port))
+        sock.listen(16)
+        threading.Thread(target=_echo_server, args=(sock,), daemon=True).start()
+        return sock
+
+
+def _echo_server(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = sock.accept()
+            threading.Thread(target=_echo, args=(connection,), daemon=True).start()
+
+
+def _echo(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError), connection:
+        while data := connection.recv(4096):
+            connection.sendall(data)
+
+
+def tap(name: str) -> int:
+    fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    fcntl.ioctl(fd, 0x400454CA, struct.pack("16sH22x", name.encode(), FLAGS))
+    return fd
+
+
+def cable(one: int, two: int, stop: int) -> None:
+    """Carry frames between two taps until something comes from `stop`."""
+    poll = select.poll()
+    for fd in (one, two, stop):
+        poll.register(fd, select.POLLIN)
+    other = {one: two, two: one}
+    while True:
+        for fd, _ in poll.poll():
+            if fd == stop:
+                os.close(one)
+                os.close(two)
+                return
+            with contextlib.suppress(OSError):
+                frame = os.read(fd, 70000)
+                with contextlib.suppress(OSError):
+                    os.write(other[fd], frame)
+
+
+class Lan:
+    """Rows are written here by hand, as the API's actions would."""
+
+    def __init__(self, datacenter: Datacenter, metadata: MetadataHandler | None = None, **live: Any) -> None:
+        self.datacenter = datacenter
+        self.store = new_store()
+        self.loop = Loop()
+        self.cloud = Cloud(self.store, Clock(), self.loop.wake)
+        self.driver = Linuxnet(datacenter.netns)
+        self.live = Live(self.cloud, self.driver, metadata, **live)
+        self.reconciler = Reconciler(self.cloud, self.driver, self.live)
+        self.processes: list[subprocess.Popen[str]] = []
+        self.sockets: list[socket.socket] = []
+        self.stops: list[int] = []
+        for kind, look in self.reconciler.looks().items():
+            self.loop.register(kind, look, self.reconciler.give_ups().get(kind))
+
+    async def start(self) -> None:
+        await self.reconciler.resync()
+        await self.loop.settle()
+
+    async def settle(self, *keys: tuple[str, str]) -> None:
+        for kind, id in keys:
+            self.loop.wake(kind, id)
+        await self.loop.settle()
+        assert not self.loop.reasons, self.loop.reasons
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        for sock in self.sockets:
+            sock.close()
+        for stop in self.stops:
+            os.write(stop, b"x")
+
+    # -- rows -------------------------------------------------------------------------------------------------------------
+
+    def insert(self, table: str, **values: Any) -> str:
+        id = str(values.pop("id", None) or uuid.uuid4())
+        row = {"id": id, "project_id": PROJECT, "created_at": 1, "updated_at": 1, **values}
+        packed = {key: json.dumps(value) if isinstance(value, list | dict) else value for key, value in row.items()}
+        self.store.insert(table, packed)
+        return id
+
+    def network(self, cidr: str, **values: Any) -> tuple[str, str]:
+        """(network, subnet) with a gateway at the range's first address."""
+        gateway = values.pop("gateway_ip", cidr.rpartition(".")[0] + ".254" if ":" not in cidr else None)
+        subnet = {key: values.pop(key) for key in ("host_routes", "dns_nameservers", "enable_dhcp") if key in values}
+        network = self.insert("network", **values)
+        project = values.get("project_id", PROJECT)
+        made = {"network_id": network, "ip_version": 6 if ":" in cidr else 4, "cidr": cidr, "gateway_ip": gateway, "allocation_pools": []}
+        return network, self.insert("subnet", project_id=project, **made, **subnet)
+
+    def public(self) -> tuple[str, str]:
+        return self.network(
+            "192.168.37.0/24",
+            external=1,
+            physical_network="public",
+            network_type="flat",
+            mtu=1500,
+            gateway_ip="192.168.37.1",
+            enable_dhcp=0,
+        )
+
+    def port(self, network: str, subnet: str, ip: str, groups: Iterable[str] = (), **values: Any) -> str:
+        number = len(self.store.find("port", hidden=True)) + 1
+        made = {"mac_address": f"fa:16:3e:00:00:{number:02x}", "device_id": str(uuid.uuid4()), "device_owner": "compute:nova"}
+        id = self.insert("port", network_id=network, **{**made, **values})
+        self.store.insert("fixed_ip", {"port_id": id, "subnet_id": subnet, "network_id": network, "ip_address": ip})
+        for group in groups:
+            self.store.insert("port_security_group", {"port_id": id, "security_group_id": group})
+        return id
+
+    def group(self, *rules: dict[str, Any], egress: bool = True, **values: Any) -> str:
+        id = self.insert("security_group", name="g", **values)
+        if egress:
+            self.rule(id, direction="egress")
+            self.rule(id, direction="egress", ethertype="IPv6")
+        for rule in rules:
+            self.rule(id, **rule)
+        return id
+
+    def rule(self, group: str, **values: Any) -> str:
+        made = {"direction": "ingress", "ethertype": "IPv4", "security_group_id": group}
+        return self.insert("security_group_rule", **{**made, **values})
+
+    def router(self, *inside: tuple[str, str, str], outside: tuple[str, str, str] | None = None, **values: Any) -> str:
+        """A router with legs (network, subnet, address)."""
+        id = self.insert("router", **values)
+        for network, subnet, ip in inside:
+            self.port(network, subnet, ip, device_id=id, device_owner="network:router_interface", port_security_enabled=0)
+        if outside:
+            leg = self.port(*outside, device_id=id, device_owner="network:router_gateway", port_security_enabled=0)
+            self.store.update("router", id, {"gateway_network_id": outside[0], "gateway_port_id": leg})
+        return id
+
+    def floating(self, public: tuple[str, str], address: str, router: str, port_id: str) -> str:
+        id = str(uuid.uuid4())
+        place = self.port(*public, address, device_id=id, device_owner="network:floatingip", port_security_enabled=0)
+        fixed = self.store.first("fixed_ip", {"port_id": port_id})
+        assert fixed
+        values = {"floating_network_id": public[0], "floating_ip_address": address, "floating_port_id": place, "port_id": port_id}
+        return self.insert("floating_ip", id=id, **values, fixed_ip_address=fixed["ip_address"], router_id=router)
+
+    # -- guests -----------------------------------------------------------------------------------------------------------
+
+    def guest(self, name: str, port_id: str, *, address: bool = True) -> Guest:
+        """Plug a guest in. `address`: give it its port's address and gateway by hand, without DHCP."""
+        row = self.store.get("port", port_id)
+        assert row
+        ip = self.store.query(
+            "SELECT f.ip_address, s.cidr, s.gateway_ip FROM fixed_ip f JOIN subnet s ON s.id = f.subnet_id WHERE f.port_id = ?", port_id
+        )[0]
+        guest = Guest(self, f"guest-{name}", port_id, row["mac_address"], ip["ip_address"])
+        self.datacenter.netns.create(guest.name)
+        inner = self.datacenter.netns.run(guest.name, lambda: tap("eth0"))
+        outer = self.driver.open_tap(port_id)
+        read, write = os.pipe()
+        self.stops.append(write)
+        threading.Thread(target=cable, args=(inner, outer, read), daemon=True).start()
+        guest.run("ip", "link", "set", "eth0", "address", guest.mac, check=True)
+        guest.run("ip", "link", "set", "eth0", "up", "mtu", "1450", check=True)
+        if address:
+            guest.run("ip", "address", "add", f"{guest.ip}/{ip['cidr'].partition('/')[2]}", "dev", "eth0", check=True)
+            if ip["gateway_ip"]:
+                guest.run("ip", "route", "add", "default", "via", ip["gateway_ip"], check=True)
+        return guest
+
+    def outside(self) -> Guest:
+        return Guest(self, "outside", "", "", "192.168.37.254")
+
+
+def until(call: Any, seconds: float = 3) -> float:
+    """Seconds until `call()` is true; it fails when that takes too long."""
+    start = time.monotonic()
+    while not call():
+        assert time.monotonic() - start < seconds, f"not true within {seconds} s"
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
+__all__ = ["OTHER", "PROJECT", "Guest", "Lan", "new_store", "port", "until"]
