@@ -138,7 +138,7 @@ class Reconciler:
             return None
         if any(step.verb != "ask" for step in missing) or not row["deadline"]:
             return 0.0
-        return min(ASK_AGAIN, max((row["deadline"] - self._now()) / 1_000_000, 0.0))
+        return float(min(ASK_AGAIN, max((row["deadline"] - self._now()) / 1_000_000, 0.0)))
 
     def give_up(self, key: Key, error: Exception) -> None:
         """The server is in error, with a fault its owner can read; nothing of it is to run. It can be deleted, or rebooted hard."""

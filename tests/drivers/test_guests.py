@@ -1,0 +1,353 @@
+"""What every driver of guests promises, asked of the fake one and of QEMU."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pileus.compute.host import GIB, NOTHING, Disk, Facts, Guest, Guests, Process, Step, Unfit, Want, name_of, plan
+from pileus.drivers.disks.servers import ServerDisks
+from pileus.drivers.fake.compute import FakeGuests
+from pileus.drivers.fake.host import FakeHost
+from pileus.drivers.qemu import QemuGuests
+from pileus.errors import HostError
+from tests.drivers.local_holder import LocalHolder
+from tests.drivers.tiny_guest import GREETING, kernel
+
+ID, OTHER = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
+IMAGE, KERNEL = "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"
+DISK = Disk(IMAGE, 1, KERNEL)
+GUEST = Guest("a name, with a comma", 64, 1, cmdline="quiet", uid=4711)
+SECONDS = 20.0  # until what must happen has happened, on a loaded machine
+
+
+@dataclass
+class Rig:
+    """A driver, and what a guest does of its own accord."""
+
+    guests: Guests
+    again: Callable[[], Guests]  # the same host seen by a control plane that has just started
+    power_off: Callable[[str], Awaitable[None]]  # from within
+    kill: Callable[[str], None]
+    real: bool
+    data: Path
+    tasks: list[asyncio.Task[Any]] = field(default_factory=list)
+
+    async def facts(self, id: str = ID) -> Facts:
+        return (await self.guests.observe(id)).get(id, NOTHING)
+
+    async def bring(self, power: str, generation: int = 1, id: str = ID, disk: Disk = DISK, **more: Any) -> Facts:
+        want = Want(id, power, generation, disk=disk, guest=GUEST, **more)  # type: ignore[arg-type]
+        await self.guests.apply(id, plan(want, await self.facts(id)))
+        return await self.facts(id)
+
+    async def until(self, true: Callable[[Facts], bool], id: str = ID) -> Facts:
+        async with asyncio.timeout(SECONDS):
+            while not true(facts := await self.facts(id)):  # noqa: ASYNC110 - a guest sets no event of ours
+                await asyncio.sleep(0.01)
+        return facts
+
+    async def log(self, has: bytes) -> bytes:
+        async with asyncio.timeout(SECONDS):
+            while has not in (text := await self.guests.console_log(ID, 10000)):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        return text
+
+
+def fake_rig(path: Path) -> Rig:
+    host = FakeHost(path / "host.json")
+    guests = FakeGuests(host)
+
+    async def power_off(id: str) -> None:
+        guests.end(id, 0)
+
+    return Rig(guests, lambda: FakeGuests(FakeHost(path / "host.json")), power_off, lambda id: guests.end(id, -9), False, path)
+
+
+def make_base(data: Path, size: str) -> None:
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", data / "base" / f"{IMAGE}.qcow2", size], check=True)
+
+
+def status_of(pid: int) -> dict[str, str]:
+    """/proc/<pid>/status, and the command line under the name `argv`."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    return {**dict(line.split(":\t", 1) for line in lines if ":\t" in line), "argv": command}
+
+
+def qemu_rig(path: Path, holder: LocalHolder) -> Rig:
+    for folder in ("images", "base"):
+        (path / folder).mkdir()
+    path.chmod(0o711)
+    make_base(path, "64M")
+    (path / "images" / KERNEL).write_bytes(kernel())
+    for file in (path / "base" / f"{IMAGE}.qcow2", path / "images" / KERNEL):
+        file.chmod(0o444)
+
+    def driver() -> QemuGuests:
+        return QemuGuests(holder, ServerDisks(path), lambda port: os.open(os.devnull, os.O_RDWR), data=path, accel="tcg")
+
+    guests = driver()
+
+    async def power_off(id: str) -> None:
+        stream = await guests.console(id)
+        stream.writer.write(b"p")
+        await stream.writer.drain()
+        stream.writer.close()
+
+    def kill(id: str) -> None:
+        for name, process in holder.list()[0].items():
+            if name.startswith(f"server-{id}."):
+                os.kill(process.pid, signal.SIGKILL)
+
+    return Rig(guests, driver, power_off, kill, True, path)
+
+
+@pytest.fixture(params=["fake", pytest.param("qemu", marks=pytest.mark.kernel)])
+async def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
+    path = tmp_path_factory.mktemp("g")
+    for folder in (path, *list(path.parents)[:2]):  # a guest's user has to reach its kernel
+        folder.chmod(0o711)
+    if request.param == "fake":
+        yield fake_rig(path)
+        return
+    if not shutil.which("qemu-system-x86_64"):
+        pytest.skip("there is no qemu-system-x86_64")
+    holder = LocalHolder()
+    try:
+        yield qemu_rig(path, holder)
+    finally:
+        holder.close()
+
+
+async def test_nothing_is_there_before(rig: Rig) -> None:
+    assert await rig.guests.observe() == {}
+    assert await rig.guests.observe(ID) == {}
+    assert await rig.guests.console_log(ID, 100) == b""
+
+
+async def test_a_guest_from_nothing_to_nothing(rig: Rig) -> None:
+    facts = await rig.bring("on", drive={"openstack/latest/meta_data.json": b"{}"})
+    assert (facts.folder, facts.disk, facts.drive, list(facts.living), dict(facts.ended)) == (True, GIB, True, [1], {})
+    assert plan(Want(ID, "on", 1, disk=DISK, guest=GUEST, drive={}), facts) == []
+    await rig.log(GREETING if rig.real else b"login: ")
+    assert await rig.bring("off") == Facts(True, GIB, True)
+    assert await rig.guests.console_log(ID, 100), "the log of a guest that has ended can be read"
+    assert await rig.bring("gone") == NOTHING
+    assert await rig.guests.observe() == {}
+
+
+async def test_steps_are_harmless_when_they_are_done_already(rig: Rig) -> None:
+    await rig.bring("on")
+    before = (await rig.facts()).living
+    start = Step("start", 1, disk=DISK, guest=GUEST)
+    await rig.guests.apply(ID, [Step("make_disk", disk=DISK), start])
+    assert (await rig.facts()).living == before
+    for _ in range(2):
+        await rig.guests.apply(ID, [Step("stop", 1), Step("forget", 1)])
+    for _ in range(2):
+        await rig.guests.apply(ID, [Step("remove")])
+    assert await rig.guests.observe() == {}
+
+
+async def test_a_reboot_keeps_the_disk(rig: Rig) -> None:
+    first = await rig.bring("on")
+    second = await rig.bring("on", 2)
+    assert list(second.living) == [2]
+    assert second.living[2] != first.living[1]
+    assert second.disk == GIB
+
+
+async def test_a_disk_grows_while_no_guest_has_it(rig: Rig) -> None:
+    await rig.bring("on")
+    larger = Disk(IMAGE, 2, KERNEL)
+    assert (await rig.bring("on", disk=larger)).disk == GIB
+    assert (await rig.bring("on", 2, disk=larger)).disk == 2 * GIB
+    assert (await rig.bring("on", 3, disk=DISK)).disk == 2 * GIB
+
+
+async def test_a_guest_that_powers_itself_off_leaves_status_0(rig: Rig) -> None:
+    await rig.bring("on")
+    await rig.log(GREETING if rig.real else b"login: ")
+    await rig.power_off(ID)
+    facts = await rig.until(lambda facts: not facts.living)
+    assert dict(facts.ended) == {1: 0}
+    await rig.guests.apply(ID, [Step("forget", 1)])
+    assert not (await rig.facts()).ended
+
+
+async def test_a_guest_that_is_killed_leaves_the_signal_and_can_start_again(rig: Rig) -> None:
+    await rig.bring("on")
+    rig.kill(ID)
+    facts = await rig.until(lambda facts: not facts.living)
+    assert dict(facts.ended) == {1: -9}
+    facts = await rig.bring("on")
+    assert (list(facts.living), dict(facts.ended)) == ([1], {})
+
+
+async def test_a_guest_that_is_asked_ends_well(rig: Rig) -> None:
+    await rig.bring("on")
+    await rig.log(GREETING if rig.real else b"login: ")
+    await rig.bring("off", soft=True)
+    facts = await rig.until(lambda facts: not facts.living)
+    assert dict(facts.ended) == {1: 0}
+
+
+async def test_asking_a_guest_that_is_gone_is_no_failure(rig: Rig) -> None:
+    await rig.bring("on")
+    await rig.bring("off")
+    await rig.guests.apply(ID, [Step("ask", 1)])
+
+
+async def test_events_tell_of_endings(rig: Rig) -> None:
+    await rig.bring("on")
+    told: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+
+    async def listen() -> None:
+        async for key in rig.guests.events():
+            told.put_nowait(key)
+
+    task = asyncio.create_task(listen())
+    await asyncio.sleep(0.05)
+    rig.kill(ID)
+    assert await asyncio.wait_for(told.get(), SECONDS) == ("server", ID)
+    task.cancel()
+    late = rig.guests.events()  # type: ignore[var-annotated]
+    assert await asyncio.wait_for(anext(late), SECONDS) == ("server", ID), "what was not forgotten is told to whoever comes later"
+    await late.aclose()  # type: ignore[attr-defined]
+
+
+async def test_the_console_is_two_ways(rig: Rig) -> None:
+    await rig.bring("on")
+    await rig.log(GREETING if rig.real else b"login: ")
+    for _ in range(2):  # one client after the other
+        stream = await rig.guests.console(ID)
+        stream.writer.write(b"xyz")
+        assert await asyncio.wait_for(stream.reader.readexactly(3), SECONDS) == b"xyz"
+        stream.writer.close()
+        await stream.writer.wait_closed()
+    await rig.bring("off")
+    with pytest.raises(HostError):
+        await rig.guests.console(ID)
+
+
+async def test_a_new_control_plane_finds_what_there_is(rig: Rig) -> None:
+    await rig.bring("on")
+    await rig.guests.apply(OTHER, [Step("make_disk", disk=DISK)])
+    before = await rig.guests.observe()
+    assert before.keys() == {ID, OTHER}
+    assert before[OTHER] == Facts(True, GIB)
+    assert await rig.again().observe() == before
+
+
+async def test_starting_without_a_disk_is_unfit(rig: Rig) -> None:
+    with pytest.raises(Unfit):
+        await rig.guests.apply(ID, [Step("start", 1, disk=DISK, guest=GUEST)])
+
+
+async def test_host_facts_are_numbers_that_make_sense(rig: Rig) -> None:
+    facts = rig.guests.host_facts()
+    assert facts["vcpus"] >= 1
+    assert facts["memory_mb"] > 100
+    assert facts["disk_gb"] >= 1
+    assert facts["hypervisor_type"] in ("fake", "QEMU")
+    assert facts["hypervisor_version"] >= 1_000_000
+    json.dumps(dict(facts))
+
+
+# -- QEMU alone ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def qemu(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
+    path = tmp_path_factory.mktemp("g")
+    for folder in (path, *list(path.parents)[:2]):
+        folder.chmod(0o711)
+    holder = LocalHolder()
+    try:
+        yield qemu_rig(path, holder)
+    finally:
+        holder.close()
+
+
+def process_of(facts: Facts) -> Process:
+    return next(iter(facts.living.values()))
+
+
+@pytest.mark.kernel
+async def test_a_guest_that_cannot_start_says_why(qemu: Rig) -> None:
+    (qemu.data / "images" / KERNEL).chmod(0o644)
+    (qemu.data / "images" / KERNEL).write_bytes(b"\x7fELF\x02\x01\x01" + bytes(100))
+    with pytest.raises(HostError, match=r"^The guest could not be started: its kernel image is not one that can be started \("):
+        await qemu.bring("on")
+    facts = await qemu.facts()
+    assert not facts.living
+    assert not facts.ended
+
+
+@pytest.mark.kernel
+async def test_an_image_larger_than_the_disk_is_unfit(qemu: Rig) -> None:
+    (qemu.data / "base" / f"{IMAGE}.qcow2").unlink()
+    make_base(qemu.data, "1025M")
+    with pytest.raises(Unfit, match=f"Image {IMAGE} needs a disk of 2 GiB; the flavor has 1."):
+        await qemu.bring("on")
+    assert (await qemu.bring("on", disk=Disk(IMAGE, 0, KERNEL))).disk == 1025 << 20, "0 is as large as the image"
+
+
+@pytest.mark.kernel
+async def test_an_image_that_is_gone_is_unfit(qemu: Rig) -> None:
+    with pytest.raises(Unfit, match="has been deleted"):
+        await qemu.bring("on", disk=Disk(OTHER, 1))
+
+
+@pytest.mark.kernel
+async def test_the_image_may_go_while_the_server_lives(qemu: Rig) -> None:
+    await qemu.bring("on")
+    (qemu.data / "base" / f"{IMAGE}.qcow2").unlink()
+    (qemu.data / "images" / KERNEL).unlink()
+    assert list((await qemu.bring("on", 2)).living) == [2]
+
+
+@pytest.mark.kernel
+async def test_a_guest_has_no_rights_and_no_files_of_the_user(qemu: Rig) -> None:
+    if os.getuid():
+        pytest.skip("another user for the guest needs root here, or the datacenter")
+    process = process_of(await qemu.bring("on"))
+    status = status_of(process.pid)
+    assert status["Uid"].split() == ["4711"] * 4
+    assert int(status["CapEff"], 16) == 0
+    assert status["Seccomp"] == "2"
+    owners = {file.stat().st_uid for file in qemu.data.rglob("servers/*/*")}
+    assert owners == {0}, "what a guest is handed stays the user's"
+    assert "guest=a name,, with a comma,debug-threads=on" in status["argv"]
+
+
+@pytest.mark.kernel
+async def test_a_guest_that_stops_answering_is_killed(qemu: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pileus.drivers.qemu.driver.TERM_SECONDS", 0.3)
+    process = process_of(await qemu.bring("on"))
+    os.kill(process.pid, signal.SIGSTOP)
+    assert await qemu.bring("off") == Facts(True, GIB)
+
+
+@pytest.mark.kernel
+async def test_what_a_killed_control_plane_left_half_done_is_done_again(qemu: Rig) -> None:
+    folder = qemu.data / "servers" / ID
+    folder.mkdir()
+    os.link(qemu.data / "base" / f"{IMAGE}.qcow2", folder / "base")
+    (folder / "disk.qcow2.new").write_bytes(b"half")
+    (folder / "config.iso.new").write_bytes(b"half")
+    (folder / "qmp").touch()
+    facts = await qemu.bring("on", drive={"a": b"b"})
+    assert (list(facts.living), facts.disk, facts.drive) == ([1], GIB, True)
+    assert name_of(ID, 1) == f"server-{ID}.1"
