@@ -9,38 +9,117 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
+from pileus import __version__
+from pileus.compute import api as compute_api
+from pileus.compute import placement
+from pileus.compute.actions.flavors import seed as seed_compute
+from pileus.compute.host import Guests
+from pileus.compute.live import Metadata, console_log
+from pileus.compute.reconcile import Reconciler as ComputeReconciler
 from pileus.config import Paths, Settings
-from pileus.drivers.disks.images import DiskImages
 from pileus.drivers.fake.host import FakeHost
-from pileus.drivers.fake.images import FakeImages
 from pileus.identity import api as identity_api
 from pileus.identity import live as identity_live
 from pileus.identity.seed import seed as seed_identity
 from pileus.image import api as image_api
+from pileus.image.host import Images
 from pileus.image.live import Files
 from pileus.image.reconcile import Worker as ImageWorker
 from pileus.kit.clock import Clock
 from pileus.kit.context import Cloud
 from pileus.kit.loop import Key, Loop
-from pileus.kit.store import Migration, Store, migrations_in
-from pileus.kit.web import Dialect, Web
+from pileus.kit.store import Migration, Row, Store, migrations_in
+from pileus.kit.web import Dialect, Request, Response, Route, Web
+from pileus.network import api as network_api
+from pileus.network.host import Networks
+from pileus.network.live import Live, MetadataRequest, MetadataResponse
+from pileus.network.reconcile import Reconciler as NetworkReconciler
+from pileus.network.seed import seed as seed_network
+from pileus.openstack import fault
+
+if TYPE_CHECKING:
+    from pileus.drivers.datacenter import Datacenter
 
 log = logging.getLogger("pileus.app")
 
 HERE = Path(__file__).parent
 SERVICES = ("identity", "image", "network", "compute")
 CHECKPOINT_SECONDS = 5.0
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def migrations() -> list[Migration]:
     """Every service's migrations, in the order of their numbers."""
     return migrations_in(*(HERE / name for name in ("openstack", *SERVICES)))
+
+
+# -- what wakes what -------------------------------------------------------------------------------------------------------
+
+
+def _server_of_port(store: Store, id: str) -> Iterable[Key]:
+    """A server with something under way looks again when one of its ports has changed on the host."""
+    rows = store.query(
+        "SELECT s.id FROM port p JOIN server s ON s.id = p.device_id WHERE p.id = ? AND s.deleted_at IS NULL AND s.task_state IS NOT NULL",
+        id,
+    )
+    return [("server", row["id"]) for row in rows]
+
+
+# Effects to the right, as data: what else is looked at when a look at (kind, id) has succeeded. Leftwards an object waits (loop.Wait).
+WAKES: Mapping[str, Callable[[Store, str], Iterable[Key]]] = {"port": _server_of_port}
+
+
+# -- drivers ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Drivers:
+    """The machine: what each service's `host.py` asks for, and what is known of it."""
+
+    images: Images
+    networks: Networks
+    guests: Guests
+    host: Mapping[str, Any]  # the facts that compute/machine.py names
+    resolvers: tuple[str, ...] = ()  # DNS servers that the datacenter reaches
+    fake: FakeHost | None = None
+    packets: bool = True  # whether anything answers guests
+
+
+def fake_drivers(settings: Settings, paths: Paths, host: FakeHost | None = None) -> Drivers:
+    """A machine made of one file in the data folder."""
+    from pileus.drivers.fake.compute import FakeGuests
+    from pileus.drivers.fake.images import FakeImages
+    from pileus.drivers.fake.network import FakeNetworks
+
+    host = host or FakeHost(paths.data / "fake-host.json")
+    guests = FakeGuests(host)
+    return Drivers(FakeImages(host, paths.data), FakeNetworks(host), guests, guests.host_facts(), fake=host, packets=False)
+
+
+def linux_drivers(settings: Settings, datacenter: Datacenter) -> Drivers:
+    """This machine, through the datacenter that this process has entered."""
+    from pileus.drivers.datacenter.outbound import RESOLVER
+    from pileus.drivers.disks.images import DiskImages
+    from pileus.drivers.disks.servers import ServerDisks
+    from pileus.drivers.linuxnet import Linuxnet
+    from pileus.drivers.qemu.driver import QemuGuests
+
+    networks = Linuxnet(datacenter.netns, settings.public_cidr)
+    disks = ServerDisks(datacenter.root)
+    guests = QemuGuests(datacenter.holder, disks, networks.open_tap, data=datacenter.root, uid_count=datacenter.uid_count)
+    resolvers = () if settings.outbound == "none" else (RESOLVER,)
+    return Drivers(DiskImages(datacenter.root), networks, guests, guests.host_facts(), resolvers)
+
+
+# -- the cloud -------------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -51,16 +130,22 @@ class App:
     loop: Loop
     web: Web
     store: Store
-    fake: FakeHost | None = None  # the machine, when it is not a real one
-    starts: list[Callable[[], Awaitable[Iterable[Key]]]] = field(default_factory=list)  # look at the host once: what differs from its row
+    drivers: Drivers
+    starts: list[Callable[[], Awaitable[None]]] = field(default_factory=list)  # look at the host once, wake what differs
+    watches: list[Callable[[], Awaitable[None]]] = field(default_factory=list)  # run as long as the cloud does
     closes: list[Callable[[], None]] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
+    @property
+    def fake(self) -> FakeHost | None:
+        """The machine, when it is not a real one."""
+        return self.drivers.fake
+
     async def start(self) -> None:
         for look in self.starts:
-            for key in await look():
-                self.loop.wake(*key)
-        self._tasks.append(asyncio.create_task(self._checkpoints(), name="checkpoints"))
+            await look()
+        for watch in (self._checkpoints, *self.watches):
+            self._tasks.append(asyncio.create_task(_for_ever(watch), name=f"watch {watch.__qualname__}"))
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -74,27 +159,127 @@ class App:
     async def _checkpoints(self) -> None:
         while True:
             await asyncio.sleep(CHECKPOINT_SECONDS)
-            with contextlib.suppress(Exception):
-                await asyncio.to_thread(self.store.checkpoint)
+            await asyncio.to_thread(self.store.checkpoint)
 
 
-def build(settings: Settings, paths: Paths, password: str, *, clock: Clock | None = None, memory: bool = False) -> App:
-    """Put a cloud together over its data folder; `memory`: over a database that is nowhere. Nothing runs yet."""
-    store = Store(":memory:" if memory else paths.database, migrations(), synchronous=settings.synchronous)
+async def _for_ever(watch: Callable[[], Awaitable[None]]) -> None:
+    """Run a watch again whenever it fails; a moment later, so that what always fails does not fill the log."""
+    while True:
+        try:
+            await watch()
+        except Exception:
+            log.exception("%s failed", watch.__qualname__)
+        await asyncio.sleep(1)
+
+
+def build(
+    settings: Settings,
+    paths: Paths,
+    password: str,
+    *,
+    drivers: Drivers | None = None,
+    data: Path | None = None,
+    clock: Clock | None = None,
+    memory: bool = False,
+) -> App:
+    """Put a cloud together. Nothing runs yet.
+
+    drivers  the machine; default a fake one
+    data     the data folder as this process sees it; default where `paths` has it
+    memory   over a database that is nowhere
+    """
+    data = data or paths.data
+    store = Store(":memory:" if memory else data / paths.database.name, migrations(), synchronous=settings.synchronous)
+    drivers = drivers or fake_drivers(settings, paths)
     loop = Loop()
-    cloud = Cloud(store, clock or Clock(), loop.wake, options=msgspec.structs.asdict(settings))
+    loop.wakes = {kind: _bound(wakes, store) for kind, wakes in WAKES.items()}
+    cloud = Cloud(store, clock or Clock(), loop.wake, options=msgspec.structs.asdict(settings), host=drivers.host)
     seed_identity(cloud, password)
+    seed_network(cloud)
+    seed_compute(cloud)
+
+    files = Files(data, drivers.images)
+    live = Live(cloud, drivers.networks, _metadata(cloud), resolvers=drivers.resolvers) if drivers.packets else None
+    images = ImageWorker(cloud, drivers.images, loop)
+    networks = NetworkReconciler(cloud, drivers.networks, live)
+    servers = ComputeReconciler(cloud, drivers.guests)
+    loop.register("image", images.look, images.give_up)
+    for reconciler in (networks, servers):
+        give_ups = reconciler.give_ups()
+        for kind, look in reconciler.looks().items():
+            loop.register(kind, look, give_ups.get(kind))
+
+    async def start_images() -> None:
+        for key in await images.start():
+            loop.wake(*key)
+
+    web = Web(_dialects(cloud, files, drivers.guests), hosts=is_loopback)
+    closes = [files.close, *([live.stop] if live else [])]
+    return App(cloud, loop, web, store, drivers, [start_images, networks.resync, servers.resync], [servers.watch], closes)
+
+
+def _bound(wakes: Callable[[Store, str], Iterable[Key]], store: Store) -> Callable[[str], Iterable[Key]]:
+    return lambda id: wakes(store, id)
+
+
+def _metadata(cloud: Cloud) -> Callable[[MetadataRequest], Awaitable[MetadataResponse]]:
+    """What a guest asks of 169.254.169.254, from the network's relay to compute."""
+    service = Metadata(cloud)
+
+    async def answer(request: MetadataRequest) -> MetadataResponse:
+        said = await service.answer(request.port["network_id"], request.address, request.method, request.path, request.body)
+        return MetadataResponse(said.status, said.body, {"Content-Type": said.content_type})
+
+    return answer
+
+
+# -- the ways in -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Console:
+    guests: Guests
+
+    async def console_log(self, server: Row, lines: int | None) -> str:
+        return await console_log(self.guests, server, lines)
+
+
+def _dialects(cloud: Cloud, files: Files, guests: Guests) -> list[Dialect]:
     tokens = identity_live.Tokens(cloud)
-    fake = FakeHost(paths.data / "fake-host.json") if settings.drivers == "fake" else None
-    images = FakeImages(fake, paths.data) if fake else DiskImages(paths.data)
-    files = Files(paths.data, images)
-    image_worker = ImageWorker(cloud, images, loop)
-    loop.register("image", image_worker.look, image_worker.give_up)
-    dialects: list[Dialect] = [
+    return [
+        root_dialect(),
         identity_api.dialect(cloud, tokens.authenticate),
         image_api.dialect(cloud, tokens.authenticate, files),
+        network_api.dialect(cloud, tokens.authenticate),
+        compute_api.dialect(cloud, tokens.authenticate, console=_Console(guests)),
+        placement.dialect(cloud, tokens.authenticate),
     ]
-    return App(cloud, loop, Web(dialects), store, fake, starts=[image_worker.start], closes=[files.close])
+
+
+def root_dialect() -> Dialect:
+    """What answers at the listener's root: which services there are, and whether the control plane is well."""
+
+    def index(request: Request) -> Response:
+        """The services of this cloud and where they answer."""
+        services = {name: f"{request.host}/{name}" for name in (*SERVICES, "placement")}
+        return Response(200, {"pileus": __version__, "services": services})
+
+    def healthz(request: Request) -> Response:
+        """Whether the control plane answers."""
+        return Response(200, {"status": "ok"})
+
+    routes = [Route("GET", "/", index, open=True), Route("GET", "/healthz", healthz, open=True)]
+    return Dialect("root", "", routes, lambda request, route: None, fault.keystone, lambda request, response: None)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a request's scheme and Host header name this machine by its loopback."""
+    with contextlib.suppress(ValueError):
+        return urlsplit(host).hostname in LOOPBACK
+    return False
+
+
+# -- the daemon ------------------------------------------------------------------------------------------------------------
 
 
 def serve(paths: Paths, settings: Settings, listener: socket.socket, ready: Callable[[dict[str, object]], None]) -> None:
@@ -103,17 +288,37 @@ def serve(paths: Paths, settings: Settings, listener: socket.socket, ready: Call
     import uvloop
 
     password = paths.password_file.read_text().strip()
-    app = build(settings, paths, password)
+    sockets, drivers, data = [listener], None, None
+    datacenter = None
+    if settings.drivers == "linux":
+        from pileus.drivers.datacenter import attach
+
+        datacenter = attach(paths)
+        drivers, data = linux_drivers(settings, datacenter), datacenter.root
+    app = build(settings, paths, password, drivers=drivers, data=data)
     config = uvicorn.Config(app.web.app, http="httptools", lifespan="off", access_log=False, log_config=None, timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
 
     async def run() -> None:
+        port = listener.getsockname()[1]
         await app.start()
-        task = asyncio.ensure_future(server.serve(sockets=[listener]))
-        while not server.started and not task.done():
+        if datacenter is not None:
+            sockets.append(datacenter.netns.run("outside", lambda: _twin(port)))
+        task = asyncio.ensure_future(server.serve(sockets=sockets))
+        while not server.started and not task.done():  # noqa: ASYNC110 - the server has no event for it
             await asyncio.sleep(0.001)
-        ready({"endpoint": f"http://127.0.0.1:{listener.getsockname()[1]}"})
+        ready({"drivers": settings.drivers})
         await task
         await app.stop()
 
     uvloop.run(run())
+
+
+def _twin(port: int) -> socket.socket:
+    """The same address in the outside host: clients there reach the APIs by the URL that the catalog gives."""
+    twin = socket.socket()
+    twin.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    twin.bind(("127.0.0.1", port))
+    twin.listen(128)
+    twin.setblocking(False)
+    return twin

@@ -47,7 +47,7 @@ def memory_mb(ctx: Context) -> int:
 
 
 def reserved_mb(ctx: Context) -> int:
-    return int(ctx.cloud.options.get("reserved_memory_mb", RESERVED_MB))
+    return int(ctx.cloud.options.get("memory_reserve_mb", RESERVED_MB))
 
 
 def used(store: Store) -> Used:

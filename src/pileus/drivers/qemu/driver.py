@@ -37,13 +37,17 @@ PROBE = "kvm-probe"
 
 
 class Running(Protocol):
-    pid: int
-    start: int
+    @property
+    def pid(self) -> int: ...
+    @property
+    def start(self) -> int: ...
 
 
 class Ended(Protocol):
-    name: str
-    status: int
+    @property
+    def name(self) -> str: ...
+    @property
+    def status(self) -> int: ...
 
 
 class Holder(Protocol):
