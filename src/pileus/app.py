@@ -22,7 +22,7 @@ from pileus.compute import api as compute_api
 from pileus.compute import placement
 from pileus.compute.actions.flavors import seed as seed_compute
 from pileus.compute.host import Guests
-from pileus.compute.live import Metadata, console_log
+from pileus.compute.live import Consoles, Metadata
 from pileus.compute.reconcile import Reconciler as ComputeReconciler
 from pileus.config import Paths, Settings
 from pileus.drivers.fake.host import FakeHost
@@ -36,7 +36,7 @@ from pileus.image.reconcile import Worker as ImageWorker
 from pileus.kit.clock import Clock
 from pileus.kit.context import Cloud
 from pileus.kit.loop import Key, Loop
-from pileus.kit.store import Migration, Row, Store, migrations_in
+from pileus.kit.store import Migration, Store, migrations_in
 from pileus.kit.web import Dialect, Request, Response, Route, Web
 from pileus.network import api as network_api
 from pileus.network.host import Networks
@@ -227,21 +227,13 @@ def _metadata(cloud: Cloud) -> Callable[[MetadataRequest], Awaitable[MetadataRes
     service = Metadata(cloud)
 
     async def answer(request: MetadataRequest) -> MetadataResponse:
-        said = await service.answer(request.port["network_id"], request.address, request.method, request.path, request.body)
-        return MetadataResponse(said.status, said.body, {"Content-Type": said.content_type})
+        said = await service.answer(request.port, request.method, request.path, request.body)
+        return MetadataResponse(said.status, said.body, said.headers)
 
     return answer
 
 
 # -- the ways in -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Console:
-    guests: Guests
-
-    async def console_log(self, server: Row, lines: int | None) -> str:
-        return await console_log(self.guests, server, lines)
 
 
 def _dialects(cloud: Cloud, files: Files, guests: Guests) -> list[Dialect]:
@@ -251,7 +243,7 @@ def _dialects(cloud: Cloud, files: Files, guests: Guests) -> list[Dialect]:
         identity_api.dialect(cloud, tokens.authenticate),
         image_api.dialect(cloud, tokens.authenticate, files),
         network_api.dialect(cloud, tokens.authenticate),
-        compute_api.dialect(cloud, tokens.authenticate, console=_Console(guests)),
+        compute_api.dialect(cloud, tokens.authenticate, console=Consoles(guests)),
         placement.dialect(cloud, tokens.authenticate),
     ]
 
