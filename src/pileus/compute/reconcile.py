@@ -217,6 +217,9 @@ class Reconciler:
                 network = self.cloud.store.get("network", port["network_id"], hidden=True)
                 switched_on = port["admin_state_up"] and network and network["admin_state_up"]
                 if switched_on and port["status"] != "ACTIVE":  # one that is switched off never is, and has a tap none the less
+                    if port["host_error"]:  # the next try of the server is one of the port as well
+                        self.cloud.wake_now("port", port["id"])
+                        return Unfit(f"Port {port['id']} could not be made: {port['host_error']}")
                     return Wait("port", port["id"])
         return None
 

@@ -28,32 +28,23 @@ NOT_FOUND = Answer(404, b"404 Not Found: The resource could not be found.\n")
 
 
 class Metadata:
-    """Answers what guests ask; whoever asks is known by the network and the address that the request came from."""
+    """Answers what guests ask."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
 
-    def server_at(self, network_id: str, address: str) -> Row | None:
-        """The server that has this address on this network."""
-        rows = self.cloud.store.query(
-            "SELECT s.* FROM fixed_ip f JOIN port p ON p.id = f.port_id JOIN server s ON s.id = p.device_id"
-            " WHERE f.network_id = ? AND f.ip_address = ? AND p.gone = 0 AND s.deleted_at IS NULL",
-            network_id,
-            address,
-        )
-        return rows[0] if rows else None
-
-    async def answer(self, network_id: str, address: str, method: str, path: str, body: bytes = b"") -> Answer:
-        """Answer one request of the guest at `address` on a network; 404 when no server is known there."""
-        row = self.server_at(network_id, address)
+    async def answer(self, port: Row, method: str, path: str, body: bytes = b"") -> Answer:
+        """Answer one request that came from a port (its row); 404 when no server has it."""
+        row = self.cloud.store.get("server", port["device_id"])
         if row is None:
             return NOT_FOUND
-        parts = [part for part in path.partition("?")[0].split("/") if part]
+        path = path.partition("?")[0]
+        parts = [part for part in path.split("/") if part]
         if method == "POST" and len(parts) == 3 and parts[0] == "openstack" and parts[2] == "password":
             return self._post_password(row, parts[1], body)
         if method not in ("GET", "HEAD"):
             return Answer(405, b"405 Method Not Allowed\n")
-        return find(describe(self.cloud.store, row), parts, path.partition("?")[0].endswith("/"))
+        return find(describe(self.cloud.store, row), parts)
 
     def _post_password(self, row: Row, version: str, body: bytes) -> Answer:
         """A guest leaves the password it made, encrypted with its owner's key; once."""
@@ -68,7 +59,7 @@ class Metadata:
         return Answer(200, b"")
 
 
-def find(server: Server, parts: list[str], slash: bool = False) -> Answer:
+def find(server: Server, parts: list[str]) -> Answer:
     """What is at a path: a document, or the names below it."""
     if not parts:
         return _listing({name: {} for name in BRANCHES}, folders=False)
