@@ -23,6 +23,10 @@ class Answer:
     body: bytes
     content_type: str = TEXT
 
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Content-Type": self.content_type}
+
 
 NOT_FOUND = Answer(404, b"404 Not Found: The resource could not be found.\n")
 
