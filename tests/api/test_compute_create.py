@@ -9,9 +9,9 @@ import pytest
 
 from pileus.app import App
 from tests.api.compute import (
-    C,
     HOST,
     ONE,
+    C,
     boot,
     client_of,
     context,

@@ -70,4 +70,9 @@ def dialect(cloud: Cloud, authenticate: Authenticate, *, console: Console | None
             request.headers = {name: value for name, value in request.headers.items() if "api-version" not in name}
         found.begin(request, route)
 
-    return dataclasses.replace(found, begin=begin)
+    def finish(request: Request, response: Response) -> None:
+        if response.status == 204:
+            response.headers.setdefault("Content-Type", "application/json")  # as Nova's framework signs its empty answers
+        found.finish(request, response)
+
+    return dataclasses.replace(found, begin=begin, finish=finish)
