@@ -75,7 +75,7 @@ def give(ctx: Context, network: Row, port: Row, wanted: list[Wanted] | None) -> 
     The rows are written here, in the caller's transaction, after those the port has already. Raises Conflict (taken, or none left) and
     BadRequest (not of this network).
     """
-    subnets = ctx.store.find("subnet", {"network_id": network["id"]}, order="created_at, id")
+    subnets = ctx.store.find("subnet", {"network_id": network["id"]}, order="rowid")
     fitting = [s for s in subnets if _serves(s, port["device_owner"])]
     if wanted is None:
         return _give_any(ctx, network, port, fitting)
@@ -212,7 +212,7 @@ JOIN network n ON n.id = p.network_id
 JOIN subnet s ON s.id = i.subnet_id
 LEFT JOIN floating_ip f ON f.port_id = p.id AND f.fixed_ip_address = i.ip_address
 WHERE p.gone = 0 AND p.{column} IN ({marks})
-ORDER BY p.created_at, p.id, i.position
+ORDER BY p.rowid, i.position
 """
 
 

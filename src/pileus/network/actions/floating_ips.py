@@ -123,7 +123,7 @@ def _router_between(ctx: Context, row: Row, port: Row, subnet_id: str) -> str:
     found = ctx.store.query(
         "SELECT r.id FROM router r JOIN port p ON p.device_id = r.id AND p.device_owner = 'network:router_interface' AND p.gone = 0"
         " JOIN fixed_ip i ON i.port_id = p.id JOIN subnet s ON s.id = i.subnet_id"
-        " WHERE i.subnet_id = ? AND r.gateway_network_id = ? AND r.gone = 0 ORDER BY i.ip_address = s.gateway_ip DESC, r.created_at, r.id",
+        " WHERE i.subnet_id = ? AND r.gateway_network_id = ? AND r.gone = 0 ORDER BY i.ip_address = s.gateway_ip DESC, r.rowid",
         subnet_id,
         row["floating_network_id"],
     )

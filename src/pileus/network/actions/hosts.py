@@ -82,11 +82,11 @@ def list_availability_zones(ctx: Context) -> list[Row]:
 @allow(ADMIN, "get_network_ip_availability")
 def list_ip_availabilities(ctx: Context, where: dict[str, Any], ip_version: int | None = None) -> list[dict[str, Any]]:
     """How many addresses each network has, and how many are taken; `where` is over the columns of networks."""
-    networks = ctx.store.find("network", where, order="created_at, id")
+    networks = ctx.store.find("network", where, order="rowid")
     chosen = {"network_id": [n["id"] for n in networks], **({"ip_version": ip_version} if ip_version else {})}
     used = {row["subnet_id"]: row["n"] for row in ctx.store.query("SELECT subnet_id, count(*) AS n FROM fixed_ip GROUP BY subnet_id")}
     subnets: dict[str, list[dict[str, Any]]] = {}
-    for subnet in ctx.store.find("subnet", chosen, order="created_at, id"):
+    for subnet in ctx.store.find("subnet", chosen, order="rowid"):
         subnets.setdefault(subnet["network_id"], []).append(availability(subnet, used.get(subnet["id"], 0)))
     shown = []
     for network in networks:

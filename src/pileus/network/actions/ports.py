@@ -51,7 +51,7 @@ def list_ports(ctx: Context, listing: Listing) -> Page:
 
 def ports_of_device(store: Store, device_id: str) -> list[Row]:
     """A server's ports (or a router's legs), in the order they were made."""
-    return store.find("port", {"device_id": device_id}, order="created_at, id")
+    return store.find("port", {"device_id": device_id}, order="rowid")
 
 
 # -- creating --------------------------------------------------------------------------------------------------------------

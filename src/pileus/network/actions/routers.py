@@ -44,7 +44,7 @@ def legs_of(ctx: Context, router_id: str) -> list[Row]:
     return ctx.store.query(
         "SELECT p.id AS port_id, p.device_owner, p.network_id, i.ip_address, s.id AS subnet_id, s.cidr, s.gateway_ip"
         " FROM port p JOIN fixed_ip i ON i.port_id = p.id JOIN subnet s ON s.id = i.subnet_id"
-        " WHERE p.device_id = ? AND p.gone = 0 ORDER BY p.created_at, p.id, i.position",
+        " WHERE p.device_id = ? AND p.gone = 0 ORDER BY p.rowid, i.position",
         router_id,
     )
 
@@ -292,7 +292,7 @@ def delete_router(ctx: Context, id: str) -> None:
     row = find(ctx, "router", id)
     owned(ctx, row, "delete_router")
     with ctx.store.transaction():
-        ports = ctx.store.find("port", {"device_id": id}, order="created_at, id")
+        ports = ctx.store.find("port", {"device_id": id}, order="rowid")
         if inside := [port["id"] for port in ports if port["device_owner"] == INTERFACE]:
             raise Conflict(f"Router {id} has ports still attached: {', '.join(inside)}", type="RouterInUse")
         for port in ports:

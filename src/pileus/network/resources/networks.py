@@ -15,7 +15,7 @@ IPV6_MODES = ("dhcpv6-stateful", "dhcpv6-stateless", "slaac")
 
 def subnets_of(store: Store, rows: list[Row]) -> None:
     """Relation: `subnets`, the ids of each network's subnets."""
-    found = children(store, "subnet", "network_id", rows, "created_at, id")
+    found = children(store, "subnet", "network_id", rows)
     for row in rows:
         row["subnets"] = [each["id"] for each in found.get(row["id"], ())]
 

@@ -1,0 +1,68 @@
+"""A cloud for the tests of the network API: its dialect over a fresh store, and four callers whose tokens are their names.
+
+alice is a member of project one, ray reads in it, bob is a member of project two, admin is the cloud's. No passwords: those are identity's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from pileus.app import App
+from pileus.kit.context import Credentials
+from pileus.kit.web import Web
+from pileus.network import api as network_api
+from pileus.network.seed import seed
+from tests.conftest import Answer, Client
+
+N = "/network/v2.0"
+ONE, TWO = "1" * 32, "2" * 32
+MEMBER, READER = frozenset({"member", "reader"}), frozenset({"reader"})
+ADMIN = MEMBER | {"admin", "manager"}
+
+
+def client_of(app: App) -> Client:
+    """The client that the tests' fixture `net` is."""
+    seed(app.cloud)
+    project = app.store.find("project", {"name": "admin", "domain_id": "default"})[0]["id"]
+    people = {
+        name: Credentials(user_id=name, project_id=where, roles=roles)
+        for name, where, roles in (("admin", project, ADMIN), ("alice", ONE, MEMBER), ("ray", ONE, READER), ("bob", TWO, MEMBER))
+    }
+    web = Web([network_api.dialect(app.cloud, people.get)])
+    return Client(replace(app, web=web))
+
+
+def error(answer: Answer) -> tuple[int, str, str]:
+    """Status, type and message of a refusal."""
+    assert answer.status >= 400, answer.text
+    return answer.status, answer["NeutronError"]["type"], answer["NeutronError"]["message"]
+
+
+async def make(net: Client, what: str, token: str = "alice", **values: Any) -> dict[str, Any]:
+    """Create one of a collection, `security_groups` for `security-groups`."""
+    key = what.removesuffix("s")
+    answer = await net("POST", f"{N}/{what.replace('_', '-')}", {key: values}, token=token)
+    assert answer.status == 201, answer.text
+    made: dict[str, Any] = answer[key]
+    return made
+
+
+async def show(net: Client, what: str, id: str, token: str = "alice") -> dict[str, Any]:
+    answer = await net("GET", f"{N}/{what.replace('_', '-')}/{id}", token=token)
+    assert answer.status == 200, answer.text
+    shown: dict[str, Any] = answer[what.removesuffix("s")]
+    return shown
+
+
+async def subnet(net: Client, cidr: str = "10.0.0.0/24", token: str = "alice", network: str = "", **values: Any) -> dict[str, Any]:
+    """A subnet on a network, by default one of its own."""
+    network = network or (await make(net, "networks", token))["id"]
+    version = 6 if ":" in cidr else 4
+    return await make(net, "subnets", token, network_id=network, cidr=cidr, ip_version=version, **values)
+
+
+async def public(net: Client) -> str:
+    """The id of the external network."""
+    found = await net("GET", f"{N}/networks?name=public", token="admin")
+    return str(found["networks"][0]["id"])
