@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pileus.errors import HostError
+
 log = logging.getLogger("pileus.loop")
 
 Key = tuple[str, str]  # kind, id
@@ -19,6 +21,7 @@ GiveUp = Callable[[Key, Exception], None]
 
 LONGEST_DELAY = 60.0  # seconds between two tries of what keeps failing
 TRIES = 3  # of an exception that nobody expected
+HOST_TRIES = 6  # of a host that will not do what a driver asked: over 8 s
 
 
 class Retry(Exception):
@@ -141,6 +144,9 @@ class Loop:
             return None
         except Retry as retry:
             return self._again(key, retry, retry.delay, retry.tries)
+        except HostError as error:
+            log.warning("look at %s %s: %s", kind, id, error)
+            return self._again(key, error, 0.25, HOST_TRIES)
         except Exception as error:
             log.exception("look at %s %s failed", kind, id)
             return self._again(key, error, 0.5, TRIES)
