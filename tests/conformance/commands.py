@@ -127,7 +127,7 @@ SERVER = [
     ),
     Row(
         f"server create {ONCE} --password x --availability-zone nova --hint group=1 --file /etc/x=img.raw --min 1 --max 2 vmD",
-        refused="personality files|injected files|--file",
+        refused="(?i)personality files",
     ),
     Row("server list", "vm1", settle="vm1", quick=True),
     Row("server list --all-projects --long", "vm1.*ACTIVE"),
