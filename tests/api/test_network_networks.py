@@ -6,15 +6,14 @@ from typing import Any
 
 import pytest
 
-from pileus.app import App
 from pileus.network.seed import seed
-from tests.api.network import TWO, N, client_of, error, make, subnet
+from tests.api.network import TWO, N, error, make, new_client, subnet
 from tests.conftest import Client
 
 
 @pytest.fixture
-def net(app: App) -> Client:
-    return client_of(app)
+def net() -> Client:
+    return new_client()
 
 
 async def names(net: Client, query: str, token: str = "alice") -> list[str]:
@@ -262,8 +261,8 @@ async def test_extensions(net: Client) -> None:
     assert error(await net("GET", f"{N}/extensions/Availability%20Zone"))[0] == 404
 
 
-async def test_the_public_network_is_there_once(app: App, net: Client) -> None:
-    seed(app.cloud)
+async def test_the_public_network_is_there_once(net: Client) -> None:
+    seed(net.app.cloud)
     (public,) = (await net("GET", f"{N}/networks?name=public"))["networks"]
     assert (public["router:external"], public["shared"], public["provider:physical_network"]) == (True, False, "public")
     (only,) = (await net("GET", f"{N}/subnets?network_id={public['id']}"))["subnets"]

@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from pileus.app import App
-from tests.api.network import N, client_of, error, make, public, show, subnet
+from tests.api.network import N, error, make, new_client, public, show, subnet
 from tests.conftest import Answer, Client
 
 
 @pytest.fixture
-def net(app: App) -> Client:
-    return client_of(app)
+def net() -> Client:
+    return new_client()
 
 
 async def join(net: Client, router: str, verb: str = "add", token: str = "alice", **what: Any) -> Answer:

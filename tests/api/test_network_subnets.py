@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 
-from pileus.app import App
-from tests.api.network import N, client_of, error, make, show, subnet
+from tests.api.network import N, error, make, new_client, show, subnet
 from tests.conftest import Client
 
 
 @pytest.fixture
-def net(app: App) -> Client:
-    return client_of(app)
+def net() -> Client:
+    return new_client()
 
 
 async def refused(net: Client, network: str, **values: Any) -> tuple[int, str, str]:
