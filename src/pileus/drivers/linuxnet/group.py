@@ -15,10 +15,11 @@ def observe(machine: Machine, want: GroupWant, also: Iterable[str]) -> GroupFact
     own = (f"rules:{want.id}", f"members:{want.id}")
     for id in sorted({*want.parts, *also}):
         name = network.namespace(id)
-        if not machine.exists(name):
-            continue
         names = dict.fromkeys((*own, *(part.name for part in want.parts.get(id, ()))))
-        with machine.filter(name) as netfilter:
+        with machine.sight(name) as sight:
+            if sight is None:
+                continue
+            _, netfilter = sight
             found = {part: nfnetlink.seal(netfilter, rules.TABLE, rules.part_seal(part)) for part in names}
         parts[id] = {part: words for part, words in found.items() if words}
     return GroupFacts(parts=parts) if parts else None

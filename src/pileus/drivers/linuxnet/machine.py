@@ -66,6 +66,20 @@ class Machine:
             self.closer.later(link.close)
 
     @contextlib.contextmanager
+    def sight(self, name: str) -> Iterator[tuple[Netlink, Netlink] | None]:
+        """Both sockets, `route` and `filter`, for looking at a namespace; None when there is none of that name."""
+        try:
+            route, netfilter = self.namespaces.run(name, lambda: (Netlink(ROUTE), nfnetlink.open_link()))
+        except HostError:
+            yield None
+            return
+        try:
+            yield route, netfilter
+        finally:
+            route.close()
+            self.closer.later(netfilter.close)
+
+    @contextlib.contextmanager
     def handle(self, name: str | None) -> Iterator[int]:
         """A descriptor of a namespace."""
         fd = self.namespaces.run(name, lambda: os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
@@ -95,6 +109,15 @@ class Machine:
     def link(self, name: str | None, device: str) -> rtnetlink.Link | None:
         with self.route(name) as route:
             return find(route, device)
+
+
+def read_file(path: str) -> str:
+    """The content of a file of the calling thread's namespace; empty when there is none."""
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 def find(route: Netlink, device: str) -> rtnetlink.Link | None:

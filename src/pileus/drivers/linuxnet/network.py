@@ -9,6 +9,7 @@ from hashlib import blake2b
 
 from pileus.drivers.linuxnet import nfnetlink, root, rtnetlink, rules
 from pileus.drivers.linuxnet.machine import BRIDGE, BRIDGE_INDEX, Machine, find
+from pileus.drivers.linuxnet.netlink import Message
 from pileus.errors import HostError
 from pileus.network.host import METADATA, NetworkFacts, NetworkWant, Step, Want
 
@@ -35,9 +36,10 @@ def bridge_mac(network_id: str) -> str:
 
 def observe(machine: Machine, network_id: str) -> NetworkFacts | None:
     name = namespace(network_id)
-    if not machine.exists(name):
-        return None
-    with machine.route(name) as route:
+    with machine.sight(name) as sight:
+        if sight is None:
+            return None
+        route, netfilter = sight
         bridge = find(route, BRIDGE)
         if bridge is None:
             return NetworkFacts()
@@ -45,7 +47,6 @@ def observe(machine: Machine, network_id: str) -> NetworkFacts | None:
         found = filter(None, map(rtnetlink.read_route, route.dump(rtnetlink.get_routes())))
         on_link = frozenset(destination for destination, nexthop, index in found if not nexthop and index == bridge.index)
         uplink = find(route, UPLINK) is not None
-    with machine.filter(name) as netfilter:
         seal = nfnetlink.seal(netfilter, rules.TABLE, rules.SKELETON)
     addresses.discard(f"{METADATA}/32")
     return NetworkFacts(
@@ -82,8 +83,9 @@ def apply(machine: Machine, want: Want, steps: Sequence[Step]) -> None:
                 machine.nft(name, rules.close_link(UPLINK))
             case "remove":
                 machine.namespaces.delete(name)
-            case _:
-                _change(machine, name, step)
+    if changes := [message for step in steps if (message := _change(step))]:
+        with machine.route(name) as route:
+            route.request(*changes, ignore=(errno.ESRCH, errno.EADDRNOTAVAIL))
 
 
 def _make_namespace(machine: Machine, name: str) -> None:
@@ -100,12 +102,15 @@ def _set_bridge(machine: Machine, want: NetworkWant) -> None:
         route.request(rtnetlink.set_link(BRIDGE_INDEX, up=want.up, mtu=want.mtu), rtnetlink.add_address(BRIDGE_INDEX, f"{METADATA}/32"))
 
 
-def _change(machine: Machine, name: str, step: Step) -> None:
-    message = {
-        "add_address": lambda: rtnetlink.add_address(BRIDGE_INDEX, step.value),
-        "drop_address": lambda: rtnetlink.delete_address(BRIDGE_INDEX, step.value),
-        "add_route": lambda: rtnetlink.add_route(step.value, index=BRIDGE_INDEX),
-        "drop_route": lambda: rtnetlink.delete_route(step.value, index=BRIDGE_INDEX),
-    }[step.verb]()
-    with machine.route(name) as route:
-        route.request(message, ignore=(errno.ESRCH, errno.EADDRNOTAVAIL))
+def _change(step: Step) -> Message | None:
+    """Address and route steps as requests; they go together, after the others."""
+    match step.verb:
+        case "add_address":
+            return rtnetlink.add_address(BRIDGE_INDEX, step.value)
+        case "drop_address":
+            return rtnetlink.delete_address(BRIDGE_INDEX, step.value)
+        case "add_route":
+            return rtnetlink.add_route(step.value, index=BRIDGE_INDEX)
+        case "drop_route":
+            return rtnetlink.delete_route(step.value, index=BRIDGE_INDEX)
+    return None

@@ -59,13 +59,9 @@ def _seal(payload: bytes, table: str) -> tuple[str, str]:
 
 
 def flows(link: Netlink) -> list[Flow]:
-    """All open flows of the namespace."""
-    found: list[Flow] = []
-    for family in (socket.AF_INET, socket.AF_INET6):
-        for payload in link.dump(Message(GET_FLOWS, 0, _header(family), "list flows")):
-            if flow := _flow(payload, family):
-                found.append(flow)
-    return found
+    """All open flows of the namespace. The kernel looks through those of the whole machine: some 25 ms, however few there are."""
+    answers = link.dump(Message(GET_FLOWS, 0, _header(socket.AF_UNSPEC), "list flows"))
+    return [flow for payload in answers if (flow := _flow(payload, payload[0]))]
 
 
 def _flow(payload: bytes, family: int) -> Flow | None:

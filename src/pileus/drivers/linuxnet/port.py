@@ -22,11 +22,11 @@ TAP = "tap"
 
 def observe(machine: Machine, want: PortWant) -> PortFacts | None:
     name, tap = network.namespace(want.network_id), rules.tap_name(want.id)
-    if not machine.exists(name):
-        return None if want.gone or not want.tap else PortFacts()
-    with machine.route(name) as route:
+    with machine.sight(name) as sight:
+        if sight is None:
+            return None if want.gone or not want.tap else PortFacts()
+        route, netfilter = sight
         link = find(route, tap)
-    with machine.filter(name) as netfilter:
         words = nfnetlink.seal(netfilter, rules.TABLE, rules.port_seal(tap))
     return _facts(link, words)
 

@@ -42,7 +42,7 @@ def prepare(machine: Machine, public: ipaddress.IPv4Network) -> None:
     machine.namespaces.create(OUTSIDE)
     if machine.link(OUTSIDE, DEVICE) is None:
         with machine.handle(OUTSIDE) as fd, machine.route(None) as route:
-            route.request(rtnetlink.add_veth(OUTSIDE, DEVICE, peer_index=0, peer_netns=fd, mtu=MTU, master=BRIDGE_INDEX))
+            route.request(rtnetlink.add_veth(OUTSIDE, DEVICE, peer_netns=fd, mtu=MTU, master=BRIDGE_INDEX))
     with machine.route(OUTSIDE) as route:
         link = find(route, DEVICE)
         if link is None:
@@ -79,7 +79,7 @@ def join(machine: Machine, network_id: str, name: str, uplink: str) -> None:
     """Connect the bridge of the network namespace `name` with the wire."""
     plug = _plug(network_id)
     with machine.handle(None) as fd, machine.route(name) as route:
-        pair = rtnetlink.add_veth(uplink, plug, peer_index=0, peer_netns=fd, mtu=MTU, master=BRIDGE_INDEX)
+        pair = rtnetlink.add_veth(uplink, plug, peer_netns=fd, mtu=MTU, master=BRIDGE_INDEX)
         route.request(pair, ignore=(errno.EEXIST,))
     with machine.route(None) as route:
         if link := find(route, plug):

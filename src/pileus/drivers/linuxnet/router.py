@@ -18,6 +18,7 @@ from pileus.network.host import Leg, LegFacts, Neighbour, PortWant, Route, Route
 
 PREFIX = "rtr-"
 INSIDE, OUTSIDE = "qr-", "qg-"  # legs in the router's namespace
+GROUP = 11  # of legs in the router's namespace, so that they can be deleted together
 THERE = "leg"  # and their other ends on the networks' bridges
 SYSCTLS = {
     "net/ipv4/ip_forward": "1",
@@ -43,9 +44,10 @@ def observe(machine: Machine, want: RouterWant | Want) -> RouterFacts | None:
     name = namespace(want.id)
     wanted = {leg.network_id for leg in want.legs} if isinstance(want, RouterWant) else set()
     networks = frozenset(id for id in wanted if machine.exists(network.namespace(id)))
-    if not machine.exists(name):
-        return RouterFacts(networks=networks) if networks else None
-    with machine.route(name) as route:
+    with machine.sight(name) as sight:
+        if sight is None:
+            return RouterFacts(networks=networks) if networks else None
+        route, netfilter = sight
         found = {link.index: link for link in links(route) if link.name[:3] in (INSIDE, OUTSIDE)}
         addresses: dict[int, set[str]] = {}
         for index, cidr in map(rtnetlink.read_address, route.dump(rtnetlink.get_addresses())):
@@ -53,8 +55,7 @@ def observe(machine: Machine, want: RouterWant | Want) -> RouterFacts | None:
                 addresses.setdefault(index, set()).add(cidr)
         routes = list(filter(None, map(rtnetlink.read_route, route.dump(rtnetlink.get_routes()))))
         neighbours = list(filter(None, map(rtnetlink.read_neighbour, route.dump(rtnetlink.get_neighbours()))))
-    with machine.filter(name) as netfilter:
-        seal = nfnetlink.seal(netfilter, rules.TABLE, rules.SKELETON)
+        seals = tuple(nfnetlink.seal(netfilter, rules.TABLE, chain) for chain in (rules.SKELETON, rules.FLOATING))
     legs = {
         link.name[3:]: LegFacts(up=link.up, mac=link.mac, mtu=link.mtu, addresses=frozenset(addresses.get(index, ())))
         for index, link in found.items()
@@ -65,13 +66,15 @@ def observe(machine: Machine, want: RouterWant | Want) -> RouterFacts | None:
         legs=legs,
         routes=frozenset(Route(destination, nexthop) for destination, nexthop, _ in routes if nexthop),
         neighbours=frozenset(Neighbour(found[index].name[3:], ip, mac) for index, ip, mac in neighbours if index in found),
-        rules=_unseal(want, seal),
+        rules=_unseal(want, seals),
     )
 
 
-def _unseal(want: RouterWant | Want, seal: str) -> str:
-    """The digest that the host contract speaks of, when the seal is that of a table made for it by this version."""
-    return want.rules if isinstance(want, RouterWant) and seal == rules.router_words(want) else seal
+def _unseal(want: RouterWant | Want, seals: tuple[str, ...]) -> str:
+    """The digest that the host contract speaks of, when the seals are those of a table made for it by this version."""
+    if isinstance(want, RouterWant) and not want.gone and seals == rules.router_words(want):
+        return want.rules
+    return " ".join(seals).strip()
 
 
 def observe_all(machine: Machine) -> dict[str, RouterFacts]:
@@ -87,12 +90,15 @@ def apply(machine: Machine, want: Want, steps: Sequence[Step]) -> None:
                 _make_namespace(machine, name)
             case "load_rules":
                 assert isinstance(want, RouterWant)
-                machine.nft(name, rules.load_router(want))
+                with machine.filter(name) as netfilter:
+                    before = nfnetlink.seal(netfilter, rules.TABLE, rules.SKELETON)
+                machine.nft(name, rules.load_router(want, before))
             case "add_leg":
                 _add_leg(machine, name, step.value)
             case "drop_leg":
                 _drop_leg(machine, name, step.value)
             case "remove":
+                _drop_legs(machine, name)
                 machine.namespaces.delete(name)
     if changes := [step for step in steps if step.verb in CHANGES]:
         _change(machine, name, changes)
@@ -113,7 +119,8 @@ def _add_leg(machine: Machine, name: str, leg: Leg) -> None:
     other = THERE + leg.port_id[:11]
     machine.nft(there, rules.open_link(other))
     with machine.handle(name) as fd, machine.route(there) as route:
-        pair = rtnetlink.add_veth(other, here, peer_index=0, peer_netns=fd, peer_mac=leg.mac, mtu=leg.mtu, master=BRIDGE_INDEX)
+        master = BRIDGE_INDEX
+        pair = rtnetlink.add_veth(other, here, peer_netns=fd, peer_mac=leg.mac, peer_group=GROUP, mtu=leg.mtu, master=master)
         route.request(pair, ignore=(errno.EEXIST,))
         link = find(route, other)
         if link is None:
@@ -129,6 +136,12 @@ def _drop_leg(machine: Machine, name: str, leg: str) -> None:
                 route.request(rtnetlink.delete_link(link.index), ignore=GONE)
 
 
+def _drop_legs(machine: Machine, name: str) -> None:
+    """All at once: each link by itself would take the kernel some 25 ms."""
+    with machine.route(name) as route:
+        route.request(rtnetlink.delete_group(GROUP), ignore=GONE)
+
+
 def _change(machine: Machine, name: str, steps: Sequence[Step]) -> None:
     """Everything that is one rtnetlink request, in one batch; new addresses outside are announced afterwards."""
     with machine.route(name) as route:
@@ -141,7 +154,8 @@ def _change(machine: Machine, name: str, steps: Sequence[Step]) -> None:
             link = found.get(leg)
             if link and link.name.startswith(OUTSIDE) and ":" not in cidr:
                 address = cidr.partition("/")[0]
-                machine.namespaces.run(name, partial(announce, link.name, link.mac, address))
+                sock = machine.namespaces.run(name, partial(announce, link.name, link.mac, address))
+                machine.closer.later(sock.close)  # which the kernel lets wait for some 15 ms
 
 
 def _message(step: Step, found: dict[str, rtnetlink.Link]) -> Message | None:
@@ -168,16 +182,18 @@ def _message(step: Step, found: dict[str, rtnetlink.Link]) -> Message | None:
             return rtnetlink.delete_neighbour(index, value.address)
 
 
-def announce(device: str, mac: str, address: str) -> None:
-    """Tell everybody on the link (of the namespace of the calling thread) that we are `address` now: a gratuitous ARP, RFC 5227."""
+def announce(device: str, mac: str, address: str) -> socket.socket:
+    """Tell everybody on the link (of the namespace of the calling thread) that we are `address` now: a gratuitous ARP, RFC 5227.
+
+    Returns the socket, to be closed.
+    """
     own, ip = bytes.fromhex(mac.replace(":", "")), ipaddress.IPv4Address(address).packed
     frame = b"\xff" * 6 + own + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 1) + own + ip + b"\0" * 6 + ip
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
-        try:
-            sock.bind((device, 0))
-            sock.send(frame)
-        except OSError:  # a leg that is down has nobody to tell
-            return
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    with contextlib.suppress(OSError):  # a leg that is down has nobody to tell
+        sock.bind((device, 0))
+        sock.send(frame)
+    return sock
 
 
 # -- what ports tell routers ------------------------------------------------------------------------------------------------------

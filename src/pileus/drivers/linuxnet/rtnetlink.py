@@ -78,9 +78,11 @@ def add_bridge(name: str, index: int, *, mac: str, mtu: int, up: bool) -> Messag
     return Message(NEWLINK, CREATE | EXCL, payload, f"add bridge {name}")
 
 
-def add_veth(name: str, peer: str, *, peer_index: int, peer_netns: int, peer_mac: str = "", mtu: int, master: int = 0) -> Message:
+def add_veth(name: str, peer: str, *, peer_netns: int, peer_mac: str = "", peer_group: int = 0, mtu: int, master: int = 0) -> Message:
     """A pair of links: `name` here, up, on the bridge `master`; `peer` in the namespace behind the descriptor `peer_netns`, down."""
-    there = link_header(peer_index) + attribute(3, peer) + _traits(mac=peer_mac, mtu=mtu, netns=peer_netns)
+    there = link_header() + attribute(3, peer) + _traits(mac=peer_mac, mtu=mtu, netns=peer_netns)
+    if peer_group:
+        there += attribute(27, peer_group)
     kind = nested(18, attribute(1, "veth"), nested(2, nested(1, there)))
     payload = link_header(0, UP, UP) + attribute(3, name) + _traits(mtu=mtu, master=master or None) + kind
     return Message(NEWLINK, CREATE | EXCL, payload, f"add veth {name} to {peer}")
@@ -99,6 +101,11 @@ def set_bridge_port(index: int, *, learning: bool) -> Message:
 
 def delete_link(index: int) -> Message:
     return Message(DELLINK, 0, link_header(index), f"delete link {index}")
+
+
+def delete_group(group: int) -> Message:
+    """Delete all links of a group in one go."""
+    return Message(DELLINK, 0, link_header() + attribute(27, group), f"delete links of group {group}")
 
 
 def get_link(name: str = "") -> Message:

@@ -344,33 +344,42 @@ def _protocol(rule: Rule) -> str:
 # -- routers ----------------------------------------------------------------------------------------------------------------------
 
 
-def router_words(want: RouterWant) -> str:
-    return digest(VERSION, want.rules)
+FLOATING = "seal_floating"  # seals what a router's maps hold
 
 
-def load_router(want: RouterWant) -> str:
-    """A router's whole table, in place of whatever was there.
+def router_words(want: RouterWant) -> tuple[str, str]:
+    """What the seals of a router's table say: of its chains, of its maps."""
+    return digest(VERSION, _router(want)), digest(VERSION, want.floating)
+
+
+def load_router(want: RouterWant, before: str) -> str:
+    """A router's table, in place of whatever was there; only its maps, when its chains are right (`before`: what seals them)."""
+    words, floating = router_words(want)
+    table = "" if before == words else f"table inet {TABLE}\ndelete table inet {TABLE}\n{_router(want)}{seal(SKELETON, words)}"
+    maps = f"flush map inet {TABLE} floating\nflush map inet {TABLE} fixed\n"
+    for item in want.floating:
+        maps += f"add element inet {TABLE} floating {{ {item.address} : {item.fixed} }}\n"
+        maps += f"add element inet {TABLE} fixed {{ {item.fixed} : {item.address} }}\n"
+    return table + maps + seal(FLOATING, floating)
+
+
+def _router(want: RouterWant) -> str:
+    """A router's table, without floating IPs.
 
     Packets that a tenant sends leave with the gateway's address or their floating IP. Those that come in from outside pass only as answers
     or to a floating IP, unless the router was told not to translate: then it routes. What a tenant sends to a floating IP of the same
     router is translated on both ends, so that the answers come back this way.
     """
-    floating = ", ".join(f"{item.address} : {item.fixed}" for item in want.floating)
-    fixed = ", ".join(f"{item.fixed} : {item.address}" for item in want.floating)
     snat = f"snat ip to {want.snat}" if want.snat else "accept"
     inward = "drop" if want.snat else "accept"
-    return f"""table inet {TABLE}
-delete table inet {TABLE}
-table inet {TABLE} {{
+    return f"""table inet {TABLE} {{
  map floating {{
   type ipv4_addr : ipv4_addr;
-  {f"elements = {{ {floating} }}" if floating else ""}
  }}
  map fixed {{
   type ipv4_addr : ipv4_addr;
-  {f"elements = {{ {fixed} }}" if fixed else ""}
  }}
- chain mark {{
+ chain from_inside {{
   type filter hook prerouting priority -150; policy accept;
   iifname "qr-*" meta mark set 1
  }}
@@ -404,4 +413,4 @@ table inet {TABLE} {{
   iifname "qr-*" ct status dnat tcp dport {RELAY_PORT} accept
  }}
 }}
-""" + seal(SKELETON, router_words(want))
+"""

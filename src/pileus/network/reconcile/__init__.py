@@ -15,6 +15,7 @@ from pileus.kit.context import Cloud
 from pileus.kit.loop import GiveUp, Key, Look, Retry, Wait
 from pileus.kit.store import Row
 from pileus.network.host import (
+    Chains,
     Facts,
     Flow,
     GroupFacts,
@@ -63,6 +64,7 @@ class Reconciler:
         self.cloud, self.store, self.driver = cloud, cloud.store, driver
         self.live: Responders = live or Silence()
         self._groups: dict[str, tuple[str, ...]] = {}  # what each port's guard refers to, as far as we know
+        self._allowed: dict[str, frozenset[object]] = {}  # by object, what it allowed when open flows were last held against it
 
     def looks(self) -> dict[str, Look]:
         return {"network": self.network, "port": self.port, "security_group": self.security_group, "router": self.router}
@@ -175,25 +177,25 @@ class Reconciler:
         steps = plan_port(want, facts)
         await self.driver.apply(want, steps)
         if verbs(steps) & {"guard", "unguard"}:
-            await self._after_guard(want, wanted)
-        if want.gone:
-            self._forget_port(want.id)
-        else:
+            self._wake_groups(want, wanted)
+        if not want.gone:
             network = self.store.get("network", want.network_id)
             up = wanted and want.up and bool(network and network["admin_state_up"])
             self._note("port", want.id, {"status": "ACTIVE" if up else "DOWN", "host_error": None})
+        if "unguard" in verbs(steps):
+            await self.cut(want.network_id, set(want.addresses))
+        elif "guard" in verbs(steps) and facts and facts.guard:
+            await self.judge(want.network_id)
+        if want.gone:
+            self._forget_port(want.id)
 
-    async def _after_guard(self, want: PortWant, wanted: bool) -> None:
-        """What a port's guard is about has changed: its groups' members, and which of its flows may stay."""
+    def _wake_groups(self, want: PortWant, wanted: bool) -> None:
+        """What a port's guard is about has changed: its groups have other members now, or are needed elsewhere."""
         before = self._groups.pop(want.id, ())
         if wanted:
             self._groups[want.id] = want.groups
         for group in {*before, *want.groups}:
             self.cloud.wake_now("security_group", group)
-        if wanted:
-            await self.judge(want.network_id)
-        else:
-            await self.cut(want.network_id, set(want.addresses))
 
     def _forget_port(self, id: str) -> None:
         with self.store.transaction(durable=False):
@@ -219,8 +221,11 @@ class Reconciler:
             with self.store.transaction(durable=False):
                 self.store.delete("port_security_group", {"security_group_id": id})
                 self.store.delete("security_group", {"id": id})
-        for network in {step.value[0] for step in steps}:
-            await self.judge(network)
+        allowed = _allowances(want)
+        if self._allows_less(f"group {id}", allowed):
+            for network in {*want.parts, *(facts.parts if facts else ())}:
+                await self.judge(network)
+            self._allowed[f"group {id}"] = allowed
         return None
 
     # -- router -----------------------------------------------------------------------------------------------------------
@@ -240,11 +245,11 @@ class Reconciler:
         if want.gone:
             self._forget_router(id, gone)
             return None
-        if "load_rules" in verbs(steps):
-            await self.translate(want)
         await self.live.serve("router", id)
         there = facts.networks if facts else frozenset()
         self._absorb_router(want, gone, there)
+        if self._allows_less(f"router {id}", _translations(want)):
+            await self.translate(want)
         for leg in want.legs:
             if leg.network_id not in there:
                 self._wait("network", leg.network_id)
@@ -284,6 +289,15 @@ class Reconciler:
         """End the open flows of a router that it would translate otherwise now."""
         found = await self.driver.flows("router", want.id)
         await self.driver.cut("router", want.id, flow.translated_wrongly(want, found))
+        self._allowed[f"router {want.id}"] = _translations(want)
+
+    def _allows_less(self, name: str, now: frozenset[object]) -> bool:
+        """Whether open flows must be held against an object: it allows less than when that was last done, or it never was."""
+        before = self._allowed.get(name)
+        if before is not None and before <= now:
+            self._allowed[name] = now
+            return False
+        return True
 
     async def _end_flows(self, kind: Literal["network"], id: str, is_over: Callable[[Flow], bool]) -> None:
         over: list[Flow] = []
@@ -364,6 +378,7 @@ class Reconciler:
             assert facts is None or isinstance(facts, GroupFacts)
             want = rows.group_want(self.store, row)
             nowhere: dict[str, dict[str, str]] = {network: {} for network in want.parts}
+            self._allowed[f"group {row['id']}"] = _allowances(want)  # all networks are judged at start
             there = nowhere | (facts.parts if facts else {})
             if row["gone"] or plan_group(want, GroupFacts(parts=there)):
                 self.cloud.wake_now("security_group", row["id"])
@@ -379,6 +394,19 @@ class Reconciler:
             log.warning("left over on the host: %s: %s", want, error)
         else:
             log.info("removed from the host: %s", want)
+
+
+def _allowances(want: GroupWant) -> frozenset[object]:
+    """All that a group lets pass, piece by piece."""
+    found: set[object] = set()
+    for parts in want.parts.values():
+        for part in parts:
+            found.update(part.rules if isinstance(part, Chains) else ((part.group, prefix) for prefix in part.prefixes))
+    return frozenset(found)
+
+
+def _translations(want: RouterWant) -> frozenset[object]:
+    return frozenset((*want.floating, want.snat))
 
 
 def _removal(want: Want, facts: Facts | None) -> list:  # type: ignore[type-arg]

@@ -136,7 +136,7 @@ def plan_router(want: RouterWant, facts: RouterFacts | None) -> list[Step]:
     """Legs on networks that are not there yet are left out."""
     facts = facts or RouterFacts()
     if want.gone:
-        return [*(Step("drop_leg", leg) for leg in sorted(facts.legs)), Step("remove")] if facts.exists else []
+        return [Step("remove")] if facts.exists else []
     made = [] if facts.exists else [Step("make_namespace")]
     return made + [step for rule in ROUTER_RULES for step in rule(want, facts)]
 
