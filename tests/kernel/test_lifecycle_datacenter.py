@@ -17,7 +17,6 @@ from pileus.config import Paths
 from pileus.drivers.datacenter import Datacenter, Exit, Holder, HolderError, attach, start
 from pileus.drivers.datacenter.client import holder_pid
 from pileus.errors import HostError
-
 from tests.kernel.conftest import Inside, in_child
 
 pytestmark = pytest.mark.kernel

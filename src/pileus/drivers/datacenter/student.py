@@ -48,10 +48,13 @@ def run(holder: int, argv: list[str], *, netns: str = OUTSIDE, resolver: str | N
     if resolver:
         _resolve_by(resolver)
     syscalls.setns(pid_namespace, syscalls.CLONE_NEWPID)  # of children only
+    terminal = _terminal()
     child = os.fork()
     if child == 0:
+        if terminal is not None:
+            _take(terminal)
         _become(argv, uid, gid)
-    return _wait(child)
+    return _wait(child, terminal)
 
 
 def _resolve_by(address: str) -> None:
@@ -68,6 +71,7 @@ def _become(argv: list[str], uid: int, gid: int) -> NoReturn:
         syscalls.unshare(syscalls.CLONE_NEWUSER)
         for file, text in (("setgroups", "deny"), ("uid_map", f"{uid} 0 1"), ("gid_map", f"{gid} 0 1")):
             Path(f"/proc/self/{file}").write_text(text)
+        syscalls.be_no_root()
         os.execvp(argv[0], argv)  # noqa: S606
     except FileNotFoundError:
         print(f"pileus: {argv[0]}: command not found", file=sys.stderr)
@@ -79,12 +83,49 @@ def _become(argv: list[str], uid: int, gid: int) -> NoReturn:
     os._exit(status)
 
 
-def _wait(child: int) -> int:
-    """Wait as a shell does: the terminal's signals are the command's, those sent to us are passed on."""
-    for number in (signal.SIGINT, signal.SIGQUIT):
+def _terminal() -> int | None:
+    """Our terminal, if this process group is the one in its foreground; not when it has to share it with the rest of a pipeline."""
+    if not (os.isatty(0) and os.isatty(1)):
+        return None
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if os.tcgetpgrp(terminal) == os.getpgrp():
+        return terminal
+    os.close(terminal)
+    return None
+
+
+def _wait(child: int, terminal: int | None) -> int:
+    """Wait as a shell does: the command has the terminal, signals sent to us are passed on, and who stops it gets us stopped too."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTTOU):
         signal.signal(number, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: os.kill(child, number))
-    _, status = os.waitpid(child, 0)
+    while True:
+        _, status = os.waitpid(child, os.WUNTRACED)
+        if not os.WIFSTOPPED(status):
+            break
+        if terminal is not None:  # else we are in the group that was stopped
+            _give(terminal, os.getpgrp())
+            os.kill(0, signal.SIGSTOP)  # the shell that called us sees its job stop, and continues it by continuing us
+            _give(terminal, child)
+            os.kill(-child, signal.SIGCONT)
+    if terminal is not None:
+        _give(terminal, os.getpgrp())
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
+
+
+def _take(terminal: int) -> None:
+    """Lead a process group of our own, in the terminal's foreground: our parent's cannot be named in the datacenter's pid namespace."""
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    _give(terminal, os.getpgrp())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+
+
+def _give(terminal: int, group: int) -> None:
+    with contextlib.suppress(OSError):  # the terminal may have gone
+        os.tcsetpgrp(terminal, group)

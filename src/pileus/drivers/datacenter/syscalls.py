@@ -25,7 +25,8 @@ MS_PRIVATE, MS_SLAVE, MS_SHARED = 1 << 18, 1 << 19, 1 << 20
 MNT_DETACH = 2
 
 # <linux/prctl.h>
-PR_SET_DUMPABLE, PR_SET_NAME, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 4, 15, 24, 38
+PR_SET_DUMPABLE, PR_SET_NAME, PR_CAPBSET_DROP, PR_SET_SECUREBITS, PR_SET_NO_NEW_PRIVS = 4, 15, 24, 28, 38
+SECBIT_NOROOT_AND_LOCKED = 3
 
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
@@ -84,12 +85,20 @@ def set_name(name: str) -> None:
 
 
 def drop_capabilities() -> None:
-    """From the next exec on this process has no capability and can gain none, whatever its uid. Raises OSError."""
+    """From the next exec on this process has no capability and can gain none, whatever its uid. Raises OSError.
+
+    A program whose file demands capabilities (Debian's ping) cannot be run then.
+    """
     with open("/proc/sys/kernel/cap_last_cap") as file:
         last = int(file.read())
     for capability in range(last + 1):
         prctl(PR_CAPBSET_DROP, capability)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def be_no_root() -> None:
+    """From the next exec on uid 0 is a uid like any other: it gives no capability. Raises OSError."""
+    prctl(PR_SET_SECUREBITS, SECBIT_NOROOT_AND_LOCKED)
 
 
 def loopback_up() -> None:
