@@ -99,6 +99,7 @@ def build(cache: Path, extra: list[str], version: str, target: Path, progress: P
     """Fetch, unpack, assemble in a folder beside the target, and move that in place in one step."""
     source = Packages(cache / "packages", without(recipe.PROVIDED, extra))
     chosen = source.obtain([recipe.KERNEL, *recipe.GUEST, *recipe.TOOLS, *extra], progress)
+    chosen += source.obtain([recipe.BOOT_BUSYBOX], progress)
     work = Path(tempfile.mkdtemp(prefix=".build-", dir=target.parent))
     try:
         assemble(source, chosen, frozenset(extra), version, work, progress)
@@ -119,10 +120,12 @@ def assemble(source: Packages, chosen: list[Package], extra: frozenset[str], ver
     out = work / "out"
     out.mkdir()
     tools = unpack_tools(source, [p for p in chosen if p.name in recipe.TOOLS], work)
-    guest = [p for p in chosen if p.name not in {*recipe.TOOLS} - extra and not p.name.startswith("linux-image-")]
+    apart = {recipe.BOOT_BUSYBOX, *recipe.TOOLS} - extra
+    guest = [p for p in chosen if p.name not in apart and not p.name.startswith("linux-image-")]
+    busybox = rootfs.take_busybox(source, next(p for p in chosen if p.name == recipe.BOOT_BUSYBOX))
     parts = rootfs.take_kernel(source, kernel_package(chosen), work)
     progress("unpack", 0.0)
-    root = rootfs.make_root(source, guest, extra, work, lambda part: progress("unpack", part))
+    root = rootfs.make_root(source, guest, extra, busybox, work, lambda part: progress("unpack", part))
     rootfs.add_modules(root, parts)
     rootfs.describe(root, version)
     progress("disk", 0.0)

@@ -26,7 +26,7 @@ NEEDED = ("apt-get", "dpkg-deb")
 NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")  # https://www.debian.org/doc/debian-policy/ch-controlfields.html#source
 UNKNOWN = re.compile(r"Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate")
 URI = re.compile(r"'(?P<uri>\S+)' (?P<file>\S+\.deb) (?P<size>\d+)")
-STATUS = "Package: {}\nStatus: install ok installed\nArchitecture: {}\nVersion: 99999\nMaintainer: none\nDescription: none\n{}\n"
+STATUS = "Package: {}\nStatus: install ok installed\nArchitecture: {}\nVersion: 99:99\nMaintainer: none\nDescription: none\n{}\n"
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def run(argv: list[str], *, stdin: bytes | None = None, env: dict[str, str] | No
         raise CommandError(argv, 124, f"no answer in {timeout:g} s") from None
     said = done.stderr.decode(errors="replace")
     if done.returncode or (banner and any(not line.startswith(banner) for line in said.splitlines())):
-        raise CommandError(argv, done.returncode, said)
+        raise CommandError(argv, done.returncode, done.stdout.decode(errors="replace")[-1000:] + said)
     return done.stdout.decode(errors="replace")
 
 

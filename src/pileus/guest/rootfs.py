@@ -15,16 +15,17 @@ from pileus.guest import kernel, recipe
 from pileus.guest.packages import Package, Packages, run
 from pileus.guest.tree import Tree
 
-BUSYBOX = "usr/bin/busybox"
+BOOT_BUSYBOX = "usr/lib/pileus/busybox"
 MERGED = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 # busybox commands for administrators, by where other systems keep them; the rest goes to usr/bin.
 ADMIN_APPLETS = frozenset(
     {"acpid", "adjtimex", "arp", "blkdiscard", "blockdev", "brctl", "depmod", "fdisk", "findfs", "freeramdisk", "fsfreeze", "fstrim",
-     "getty", "hwclock", "ifconfig", "ifdown", "ifup", "insmod", "ip", "klogd", "loadkmap", "losetup", "lsmod", "mdev", "mkdosfs", "mke2fs",
-     "mkswap", "modinfo", "modprobe", "nameif", "pivot_root", "rmmod", "route", "run-init", "start-stop-daemon", "sulogin", "swapoff",
+     "getty", "hwclock", "ifconfig", "ifdown", "ifup", "init", "insmod", "ip", "klogd", "loadkmap", "losetup", "lsmod", "mdev", "mkdosfs",
+     "mke2fs", "mkswap", "modinfo", "modprobe", "nameif", "pivot_root", "rmmod", "route", "run-init", "start-stop-daemon", "sulogin", "swapoff",
      "swapon", "switch_root", "sysctl", "syslogd", "tc", "tunctl", "udhcpc", "udhcpd", "uevent", "vconfig", "watchdog"}
 )  # fmt: skip
-NOT_LINKED = frozenset({"busybox", "dpkg", "dpkg-deb", "rpm", "rpm2cpio", "halt", "poweroff", "reboot", "nc", "linuxrc", "openvt", "init"})
+NOT_LINKED = frozenset({"busybox", "dpkg", "dpkg-deb", "rpm", "rpm2cpio", "halt", "poweroff", "reboot", "nc", "linuxrc", "openvt"})
+FOR_THE_BOOT = frozenset({"getty", "init", "login", "udhcpc"})  # by the busybox that starts sooner
 INITRD_APPLETS = ("sh", "mount", "modprobe", "findfs", "sleep", "switch_root", "setsid", "cttyhack")
 FOLDERS = ("dev", "proc", "sys", "run", "mnt", "media", "home", "var/log", "var/lib/pileus", "var/cache", "etc/dropbear", "usr/local/bin")
 
@@ -60,8 +61,13 @@ def take_kernel(packages: Packages, package: Package, work: Path) -> Kernel:
     return Kernel(release, (tree.root / images[0]).read_bytes(), kernel.read_modules(folder), folder)
 
 
-def make_root(packages: Packages, chosen: list[Package], whole: frozenset[str], work: Path, step: Callable[[float], None]) -> Tree:
-    """The root file system without its kernel modules. `whole`: packages of which nothing but documentation is left out."""
+def make_root(
+    packages: Packages, chosen: list[Package], whole: frozenset[str], busybox: bytes, work: Path, step: Callable[[float], None]
+) -> Tree:
+    """The root file system without its kernel modules.
+
+    `whole`: packages of which nothing but documentation is left out. `busybox`: the one for the boot.
+    """
     tree = Tree(work / "root")
     for link, target in MERGED.items():
         tree.folder(target)
@@ -69,30 +75,48 @@ def make_root(packages: Packages, chosen: list[Package], whole: frozenset[str], 
     for number, package in enumerate(chosen):
         step(number / len(chosen))
         with packages.open(package) as archive:
-            tree.unpack(archive, wanted(tree, package.name if package.name not in whole else ""))
-    applets(tree)
+            tree.unpack(archive, wanted(package.name if package.name not in whole else ""))
+    applets(tree, busybox)
     skeleton(tree)
     certificates(tree)
     compile_python(tree)
     return tree
 
 
-def wanted(tree: Tree, name: str) -> Callable[[str], bool]:
-    keep = recipe.KEEP.get(name)
-    if keep is None:
+def wanted(name: str) -> Callable[[str], bool]:
+    """Which files of a package go into the guest."""
+    if (keep := recipe.KEEP.get(name)) is None:
         return lambda path: not path.startswith(recipe.DROP)
-    libraries = ("usr/lib/x86_64-linux-gnu/lib",)
-    return lambda path: path.startswith(keep + libraries)
+    exact = frozenset(keep)
+    begins = (recipe.LIBRARIES, *(pattern[:-1] for pattern in keep if pattern.endswith("*")))
+    return lambda path: path in exact or path.startswith(begins)
 
 
-def applets(tree: Tree) -> None:
+def take_busybox(packages: Packages, package: Package) -> bytes:
+    """The program in the package of the static busybox."""
+    with packages.open(package) as archive:
+        for member in archive:
+            if member.name.endswith("bin/busybox") and (body := archive.extractfile(member)):
+                return body.read()
+    raise HostError(f"{package.file} holds no busybox")
+
+
+def applets(tree: Tree, busybox: bytes) -> None:
     """A link for every busybox command that no package brings, in the folder where it is looked for."""
+    tree.file(BOOT_BUSYBOX, busybox, 0o755)
+    tree.link("usr/lib/pileus/sh", "busybox")
     here = {p.rpartition("/")[2] for p in tree.nodes if p.startswith(("usr/bin/", "usr/sbin/"))}
-    for name in run([str(tree.root / BUSYBOX), "--list"]).split():
-        if name not in here and name not in NOT_LINKED:
-            folder = "usr/sbin" if name in ADMIN_APPLETS else "usr/bin"
-            tree.link(f"{folder}/{name}", "/usr/bin/busybox")
-    tree.link("usr/sbin/init", "/usr/bin/busybox")
+    common = set(inside(tree, "usr/bin/busybox", "--list").split())
+    for name in common.union(run([str(tree.root / BOOT_BUSYBOX), "--list"]).split()) - here - NOT_LINKED:
+        folder = "usr/sbin" if name in ADMIN_APPLETS else "usr/bin"
+        tree.link(f"{folder}/{name}", "/usr/bin/busybox" if name in common - FOR_THE_BOOT else f"/{BOOT_BUSYBOX}")
+
+
+def inside(tree: Tree, program: str, *words: str, env: dict[str, str] | None = None) -> str:
+    """Run a program of the guest here, by the guest's own loader and libraries, since the host's may be older."""
+    root = tree.root
+    loader = [str(root / "usr/lib64/ld-linux-x86-64.so.2"), "--library-path", str(root / "usr/lib/x86_64-linux-gnu")]
+    return run([*loader, str(root / program), *words], env=env)
 
 
 def skeleton(tree: Tree) -> None:
@@ -111,6 +135,7 @@ def skeleton(tree: Tree) -> None:
         tree.file(path, own(name), mode)
     for verb in ("poweroff", "reboot", "halt"):
         tree.link(f"usr/sbin/{verb}", "/usr/lib/pileus/power")
+    tree.file("etc/filesystems", b"ext4\nvfat\niso9660\nsquashfs\n*\n")  # mount without -t tries these, whose modules are not loaded yet
     tree.file("etc/shells", b"/bin/sh\n/bin/ash\n")
     tree.file("etc/hosts", b"127.0.0.1 localhost\n::1 localhost\n")
 
@@ -130,10 +155,9 @@ def compile_python(tree: Tree) -> None:
     for path in [p for p in tree.files("usr/bin") if p.startswith("usr/bin/python3.") and p.count(".") == 1]:
         library = f"usr/lib/{path.rpartition('/')[2]}"
         root = tree.root
-        loader = [str(root / "usr/lib64/ld-linux-x86-64.so.2"), "--library-path", str(root / "usr/lib/x86_64-linux-gnu")]
-        run(
-            [*loader, str(root / path), "-S", "-E", "-m", "compileall", "-q", "-s", str(root), "--invalidation-mode", "unchecked-hash",
-             str(root / library)],
+        inside(
+            tree, path,
+            "-S", "-E", "-m", "compileall", "-q", "-s", str(root), "--invalidation-mode", "unchecked-hash", str(root / library),
             env={"PYTHONHOME": str(root / "usr")},
         )  # fmt: skip
         for file in sorted((root / library).rglob("*.pyc")):
@@ -158,7 +182,7 @@ def make_initrd(root: Tree, source: Kernel, work: Path) -> Tree:
     tree = Tree(work / "initrd")
     for folder in ("bin", "dev", "root"):
         tree.folder(folder)
-    tree.file("bin/busybox", root.root / BUSYBOX, 0o755)
+    tree.file("bin/busybox", root.root / BOOT_BUSYBOX, 0o755)
     for name in INITRD_APPLETS:
         tree.link(f"bin/{name}", "busybox")
     tree.file("init", own("initrd-init"), 0o755)
