@@ -65,7 +65,10 @@ class Request:
 
     def json(self) -> Any:
         """The body as JSON. Raises ValueError; the dialect has the words for it."""
-        return _decode(self.body)
+        try:
+            return _decode(self.body)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
 
 
 @dataclass(slots=True)
