@@ -5,6 +5,7 @@ A guest is a namespace of its own whose eth0 is a tap; a thread carries frames b
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import json
@@ -16,14 +17,14 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pileus
 from pileus.drivers.datacenter import Datacenter
-from pileus.drivers.linuxnet import Linuxnet, port
+from pileus.drivers.linuxnet import Linuxnet
 from pileus.kit.clock import Clock
 from pileus.kit.context import Cloud
 from pileus.kit.loop import Loop
@@ -82,6 +83,13 @@ class Guest:
                 return False
         return True
 
+    def packets(self, kind: int = 0) -> socket.socket:
+        """A socket for frames on the guest's NIC; with `kind` ETH_P_ALL it also receives."""
+        sock = self.lan.datacenter.netns.run(self.name, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(kind)))
+        sock.bind(("eth0", kind))
+        self.lan.sockets.append(sock)
+        return sock
+
     def listen(self, tcp_port: int) -> socket.socket:
         """Accept connections and send back what comes, in a thread."""
         sock = self.socket()
@@ -90,6 +98,49 @@ class Guest:
         sock.listen(16)
         threading.Thread(target=_echo_server, args=(sock,), daemon=True).start()
         return sock
+
+
+ETH_P_ALL = 3
+
+
+def frame(source: str, target: str, kind: int, payload: bytes) -> bytes:
+    """An Ethernet frame."""
+    return _mac(target) + _mac(source) + struct.pack("!H", kind) + payload
+
+
+def arp(mac: str, ip: str, target: str, *, operation: int = 1, frame_mac: str = "") -> bytes:
+    """An ARP packet in its frame: `mac` says that it has `ip`."""
+    body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, operation) + _mac(mac) + socket.inet_aton(ip) + b"\0" * 6 + socket.inet_aton(target)
+    return frame(frame_mac or mac, "ff:ff:ff:ff:ff:ff", 0x0806, body)
+
+
+def udp(mac: str, target_mac: str, source: tuple[str, int], target: tuple[str, int], data: bytes) -> bytes:
+    """A UDP datagram over IPv4 in its frame; without a UDP checksum, which IPv4 allows."""
+    segment = struct.pack("!HHHH", source[1], target[1], 8 + len(data), 0) + data
+    head = struct.pack(
+        "!BBHHHBBH4s4s", 0x45, 0, 20 + len(segment), 1, 0, 64, 17, 0, socket.inet_aton(source[0]), socket.inet_aton(target[0])
+    )
+    total = sum(struct.unpack("!10H", head))
+    total = (total & 0xFFFF) + (total >> 16)
+    head = head[:10] + struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF) + head[12:]
+    return frame(mac, target_mac, 0x0800, head + segment)
+
+
+def _mac(text: str) -> bytes:
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def hears(sock: socket.socket, what: bytes, wait: float = 0.4) -> bool:
+    """Whether a frame that holds `what` comes in."""
+    end = time.monotonic() + wait
+    while (left := end - time.monotonic()) > 0:
+        sock.settimeout(left)
+        try:
+            if what in sock.recv(2000):
+                return True
+        except TimeoutError:
+            return False
+    return False
 
 
 def _echo_server(sock: socket.socket) -> None:
@@ -127,6 +178,23 @@ def cable(one: int, two: int, stop: int) -> None:
                 frame = os.read(fd, 70000)
                 with contextlib.suppress(OSError):
                     os.write(other[fd], frame)
+
+
+def play(inside: Any, scene: Callable[[Lan], Awaitable[None]], **options: Any) -> None:
+    """Run a scene in a lan of its own, inside the datacenter."""
+
+    def call(datacenter: Datacenter) -> None:
+        async def main() -> None:
+            lan = Lan(datacenter, **options)
+            try:
+                await lan.start()
+                await scene(lan)
+            finally:
+                lan.close()
+
+        asyncio.run(main())
+
+    inside(call)
 
 
 class Lan:
@@ -234,6 +302,13 @@ class Lan:
         values = {"floating_network_id": public[0], "floating_ip_address": address, "floating_port_id": place, "port_id": port_id}
         return self.insert("floating_ip", id=id, **values, fixed_ip_address=fixed["ip_address"], router_id=router)
 
+    async def pair(self, first: Iterable[str], second: Iterable[str], **ports: Any) -> tuple[Guest, Guest]:
+        """Two guests on a network of their own, 10.0.2.1 and 10.0.2.2, in these groups."""
+        network, subnet = self.network("10.0.2.0/24")
+        a, b = (self.port(network, subnet, f"10.0.2.{n}", groups, **ports) for n, groups in ((1, first), (2, second)))
+        await self.settle(("network", network), ("port", a), ("port", b))
+        return self.guest("a", a), self.guest("b", b)
+
     # -- guests -----------------------------------------------------------------------------------------------------------
 
     def guest(self, name: str, port_id: str, *, address: bool = True) -> Guest:
@@ -269,6 +344,3 @@ def until(call: Any, seconds: float = 3) -> float:
         assert time.monotonic() - start < seconds, f"not true within {seconds} s"
         time.sleep(0.02)
     return time.monotonic() - start
-
-
-__all__ = ["OTHER", "PROJECT", "Guest", "Lan", "new_store", "port", "until"]

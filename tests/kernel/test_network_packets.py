@@ -1,6 +1,7 @@
 """Packets between guests of real networks: security groups, routers, floating IPs, and that nothing crosses between projects.
 
-Each test is a scene in a datacenter of its own. The last one runs them all again as an unprivileged user.
+Each scene is played in a datacenter of its own; the last test plays them all again as an unprivileged user. Some are played once more
+with a part of the product switched off, and must then fail (test_network_mutations.py).
 """
 
 from __future__ import annotations
@@ -8,33 +9,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from pileus.drivers.datacenter import Datacenter
-from tests.kernel.lan import OTHER, Guest, Lan, until
+from tests.kernel.lan import OTHER, PROJECT, Guest, Lan, play, until
 
 pytestmark = pytest.mark.kernel
-Scene = Callable[[Lan], Awaitable[None]]
-
-
-def play(inside: Any, scene: Scene) -> None:
-    """Run a scene in a lan of its own, inside the datacenter."""
-
-    def call(datacenter: Datacenter) -> None:
-        async def main() -> None:
-            lan = Lan(datacenter)
-            try:
-                await lan.start()
-                await scene(lan)
-            finally:
-                lan.close()
-
-        asyncio.run(main())
-
-    inside(call)
 
 
 PING = {"protocol": "icmp"}
@@ -42,14 +24,6 @@ PING = {"protocol": "icmp"}
 
 def tcp(low: int, high: int | None = None, **more: Any) -> dict[str, Any]:
     return {"protocol": "tcp", "port_range_min": low, "port_range_max": high or low, **more}
-
-
-async def two_guests(lan: Lan, first: list[str], second: list[str], **ports: Any) -> tuple[Guest, Guest]:
-    """Two guests on a network of their own, in these groups."""
-    network, subnet = lan.network("10.0.2.0/24")
-    a, b = lan.port(network, subnet, "10.0.2.1", first, **ports), lan.port(network, subnet, "10.0.2.2", second, **ports)
-    await lan.settle(("network", network), ("port", a), ("port", b))
-    return lan.guest("a", a), lan.guest("b", b)
 
 
 def says(sock: socket.socket, words: bytes = b"hello", wait: float = 0.5) -> bool:
@@ -65,100 +39,87 @@ def says(sock: socket.socket, words: bytes = b"hello", wait: float = 0.5) -> boo
 # -- security groups ----------------------------------------------------------------------------------------------------------
 
 
-def test_default_deny_and_stateful_answers(inside: Any) -> None:
-    async def scene(lan: Lan) -> None:
-        closed, open_ = lan.group(), lan.group(PING, tcp(80))
-        one, two = await two_guests(lan, [closed], [open_])
-        assert one.pings("10.0.2.2")
-        assert not two.pings("10.0.2.1")
-        two.listen(80)
-        two.listen(81)
-        one.listen(80)
-        assert one.reaches("10.0.2.2", 80)
-        assert not one.reaches("10.0.2.2", 81, 0.5)
-        assert not two.reaches("10.0.2.1", 80, 0.5)
-
-    play(inside, scene)
+async def scene_default_deny_and_stateful_answers(lan: Lan) -> None:
+    closed, open_ = lan.group(), lan.group(PING, tcp(80))
+    one, two = await lan.pair([closed], [open_])
+    assert one.pings("10.0.2.2")
+    assert not two.pings("10.0.2.1")
+    two.listen(80)
+    two.listen(81)
+    one.listen(80)
+    assert one.reaches("10.0.2.2", 80)
+    assert not one.reaches("10.0.2.2", 81, 0.5)
+    assert not two.reaches("10.0.2.1", 80, 0.5)
 
 
-def test_a_rule_opens_at_once_and_its_removal_ends_open_flows(inside: Any) -> None:
-    async def scene(lan: Lan) -> None:
-        server, other = lan.group(), lan.group()
-        one, two = await two_guests(lan, [other], [server])
-        two.listen(22)
-        two.listen(80)
-        assert not one.reaches("10.0.2.2", 22, 0.3)
-        ssh, web = lan.rule(server, **tcp(22)), lan.rule(server, **tcp(80))
+async def scene_a_rule_opens_at_once_and_its_removal_ends_open_flows(lan: Lan) -> None:
+    server, other = lan.group(), lan.group()
+    one, two = await lan.pair([other], [server])
+    two.listen(22)
+    two.listen(80)
+    assert not one.reaches("10.0.2.2", 22, 0.3)
+    ssh, web = lan.rule(server, **tcp(22)), lan.rule(server, **tcp(80))
+    start = time.monotonic()
+    await lan.settle(("security_group", server))
+    with one.socket() as kept, one.socket() as cut:
+        kept.connect(("10.0.2.2", 80))
+        cut.connect(("10.0.2.2", 22))
+        assert time.monotonic() - start < 1
+        assert says(kept)
+        assert says(cut)
+        lan.store.delete("security_group_rule", {"id": ssh})
         start = time.monotonic()
         await lan.settle(("security_group", server))
-        with one.socket() as kept, one.socket() as cut:
-            kept.connect(("10.0.2.2", 80))
-            cut.connect(("10.0.2.2", 22))
-            assert time.monotonic() - start < 1
-            assert says(kept)
-            assert says(cut)
-            lan.store.delete("security_group_rule", {"id": ssh})
-            start = time.monotonic()
-            await lan.settle(("security_group", server))
-            assert time.monotonic() - start < 1
-            assert not says(cut)
-            assert says(kept), "a flow that another rule allows goes on"
-            assert not one.reaches("10.0.2.2", 22, 0.3)
-            assert one.reaches("10.0.2.2", 80)
-            assert web
-
-    play(inside, scene)
+        assert time.monotonic() - start < 1
+        assert not says(cut)
+        assert says(kept), "a flow that another rule allows goes on"
+        assert not one.reaches("10.0.2.2", 22, 0.3)
+        assert one.reaches("10.0.2.2", 80)
+        assert web
 
 
-def test_an_ended_flow_is_not_revived_by_the_server(inside: Any) -> None:
+async def scene_an_ended_flow_is_not_revived_by_the_server(lan: Lan) -> None:
     """What the server sends on after its rule is gone must not begin a flow of its own, to which the client's packets were answers."""
-
-    async def scene(lan: Lan) -> None:
-        server, other = lan.group(tcp(22)), lan.group()
-        one, two = await two_guests(lan, [other], [server])
-        listener = two.socket()
-        listener.bind(("", 22))
-        listener.listen()
-        with one.socket() as client:
-            client.settimeout(2)
-            client.connect(("10.0.2.2", 22))
-            connection, _ = listener.accept()
-            lan.store.delete("security_group_rule", {"security_group_id": server, "direction": "ingress"})
-            await lan.settle(("security_group", server))
-            connection.sendall(b"still here?")
-            client.settimeout(0.7)
-            with pytest.raises(TimeoutError):
-                client.recv(100)
-            client.sendall(b"x")
-            connection.settimeout(0.7)
-            with pytest.raises(TimeoutError):
-                connection.recv(100)
-
-    play(inside, scene)
+    server, other = lan.group(tcp(22)), lan.group()
+    one, two = await lan.pair([other], [server])
+    listener = two.socket()
+    listener.bind(("", 22))
+    listener.listen()
+    with one.socket() as client:
+        client.settimeout(2)
+        client.connect(("10.0.2.2", 22))
+        connection, _ = listener.accept()
+        lan.store.delete("security_group_rule", {"security_group_id": server, "direction": "ingress"})
+        await lan.settle(("security_group", server))
+        connection.sendall(b"still here?")
+        client.settimeout(0.7)
+        with pytest.raises(TimeoutError):
+            client.recv(100)
+        client.sendall(b"x")
+        connection.settimeout(0.7)
+        with pytest.raises(TimeoutError):
+            connection.recv(100)
 
 
-def test_remote_group(inside: Any) -> None:
-    async def scene(lan: Lan) -> None:
-        friends = lan.group()
-        house = lan.group({"remote_group_id": friends, "protocol": "icmp"})
-        one, two = await two_guests(lan, [], [house])
-        lan.store.insert("port_security_group", {"port_id": one.port_id, "security_group_id": lan.group()})
-        await lan.settle(("port", one.port_id))
-        assert not one.pings("10.0.2.2", wait=0.5)
-        lan.store.insert("port_security_group", {"port_id": one.port_id, "security_group_id": friends})
-        await lan.settle(("port", one.port_id))
-        assert one.pings("10.0.2.2")
-        ping = one.start("ping", "-n", "-i", "0.1", "10.0.2.2")
-        await asyncio.sleep(0.3)
-        lan.store.delete("port_security_group", {"port_id": one.port_id, "security_group_id": friends})
-        await lan.settle(("port", one.port_id))
-        assert not one.pings("10.0.2.2", wait=0.5)
-        heard = _received(two)
-        await asyncio.sleep(0.5)
-        assert _received(two) == heard, "the ping that was under way when its sender left the group"
-        ping.kill()
-
-    play(inside, scene)
+async def scene_remote_group(lan: Lan) -> None:
+    friends = lan.group()
+    house = lan.group({"remote_group_id": friends, "protocol": "icmp"})
+    one, two = await lan.pair([], [house])
+    lan.store.insert("port_security_group", {"port_id": one.port_id, "security_group_id": lan.group()})
+    await lan.settle(("port", one.port_id))
+    assert not one.pings("10.0.2.2", wait=0.5)
+    lan.store.insert("port_security_group", {"port_id": one.port_id, "security_group_id": friends})
+    await lan.settle(("port", one.port_id))
+    assert one.pings("10.0.2.2")
+    ping = one.start("ping", "-n", "-i", "0.1", "10.0.2.2")
+    await asyncio.sleep(0.3)
+    lan.store.delete("port_security_group", {"port_id": one.port_id, "security_group_id": friends})
+    await lan.settle(("port", one.port_id))
+    assert not one.pings("10.0.2.2", wait=0.5)
+    heard = _received(two)
+    await asyncio.sleep(0.5)
+    assert _received(two) == heard, "the ping that was under way when its sender left the group"
+    ping.kill()
 
 
 def _received(guest: Guest) -> int:
@@ -168,89 +129,77 @@ def _received(guest: Guest) -> int:
     return int(values[names.index("InEchos")])
 
 
-def test_the_other_protocols_and_prefixes(inside: Any) -> None:
-    async def scene(lan: Lan) -> None:
-        rules = [
-            {"protocol": "udp", "port_range_min": 100, "port_range_max": 200, "remote_ip_prefix": "10.0.2.0/30"},
-            {"protocol": "udp", "port_range_min": 300, "port_range_max": 300, "remote_ip_prefix": "10.0.3.0/24"},
-            {"protocol": "47"},
-            {"protocol": "icmp", "port_range_min": 8, "port_range_max": 0},
-        ]
-        one, two = await two_guests(lan, [lan.group()], [lan.group(*rules)])
+async def scene_the_other_protocols_and_prefixes(lan: Lan) -> None:
+    rules = [
+        {"protocol": "udp", "port_range_min": 100, "port_range_max": 200, "remote_ip_prefix": "10.0.2.0/30"},
+        {"protocol": "udp", "port_range_min": 300, "port_range_max": 300, "remote_ip_prefix": "10.0.3.0/24"},
+        {"protocol": "47"},
+        {"protocol": "icmp", "port_range_min": 8, "port_range_max": 0},
+    ]
+    one, two = await lan.pair([lan.group()], [lan.group(*rules)])
 
-        def heard(number: int) -> bool:
-            with two.socket(socket.SOCK_DGRAM) as server, one.socket(socket.SOCK_DGRAM) as client:
-                server.bind(("", number))
-                server.settimeout(0.5)
-                client.sendto(b"x", ("10.0.2.2", number))
-                try:
-                    return server.recv(10) == b"x"
-                except TimeoutError:
-                    return False
-
-        assert heard(100)
-        assert heard(200)
-        assert not heard(201)
-        assert not heard(300)
-        assert one.pings("10.0.2.2")
-        with two.socket(socket.SOCK_RAW, proto=47) as server, one.socket(socket.SOCK_RAW, proto=47) as client:
-            server.settimeout(1)
-            client.sendto(b"\0\0\x08\0gre", ("10.0.2.2", 0))
-            assert server.recv(100).endswith(b"gre")
-        with two.socket(socket.SOCK_RAW, proto=50) as server, one.socket(socket.SOCK_RAW, proto=50) as client:
+    def heard(number: int) -> bool:
+        with two.socket(socket.SOCK_DGRAM) as server, one.socket(socket.SOCK_DGRAM) as client:
+            server.bind(("", number))
             server.settimeout(0.5)
-            client.sendto(b"esp", ("10.0.2.2", 0))
-            with pytest.raises(TimeoutError):
-                server.recv(100)
+            client.sendto(b"x", ("10.0.2.2", number))
+            try:
+                return server.recv(10) == b"x"
+            except TimeoutError:
+                return False
 
-    play(inside, scene)
-
-
-def test_egress_rules(inside: Any) -> None:
-    async def scene(lan: Lan) -> None:
-        open_ = lan.group({})
-        one, two = await two_guests(lan, [lan.group(tcp(80, direction="egress"), egress=False)], [open_])
-        two.listen(80)
-        two.listen(81)
-        assert one.reaches("10.0.2.2", 80)
-        assert not one.reaches("10.0.2.2", 81, 0.5)
-        assert not one.pings("10.0.2.2", wait=0.5)
-
-    play(inside, scene)
-
-
-def test_a_stateless_group_judges_every_packet(inside: Any) -> None:
-    async def scene(lan: Lan) -> None:
-        stateless = lan.group(tcp(80), stateful=0)
-        one, two = await two_guests(lan, [lan.group({})], [stateless])
-        two.listen(80)
-        one.listen(90)
-        assert one.reaches("10.0.2.2", 80)
-        assert not two.reaches("10.0.2.1", 90, 0.5), "the answer comes in as if it were the first packet"
-
-    play(inside, scene)
+    assert heard(100)
+    assert heard(200)
+    assert not heard(201)
+    assert not heard(300)
+    assert one.pings("10.0.2.2")
+    with two.socket(socket.SOCK_RAW, proto=47) as server, one.socket(socket.SOCK_RAW, proto=47) as client:
+        server.settimeout(1)
+        client.sendto(b"\0\0\x08\0gre", ("10.0.2.2", 0))
+        assert server.recv(100).endswith(b"gre")
+    with two.socket(socket.SOCK_RAW, proto=50) as server, one.socket(socket.SOCK_RAW, proto=50) as client:
+        server.settimeout(0.5)
+        client.sendto(b"esp", ("10.0.2.2", 0))
+        with pytest.raises(TimeoutError):
+            server.recv(100)
 
 
-def test_port_security_off_and_admin_state(inside: Any) -> None:
-    async def scene(lan: Lan) -> None:
-        one, two = await two_guests(lan, [lan.group()], [lan.group()])
-        assert not one.pings("10.0.2.2", wait=0.5)
-        lan.store.update("port", two.port_id, {"port_security_enabled": 0})
-        await lan.settle(("port", two.port_id))
-        assert one.pings("10.0.2.2")
-        lan.store.update("port", two.port_id, {"admin_state_up": 0})
-        await lan.settle(("port", two.port_id))
-        assert lan.store.get("port", two.port_id)["status"] == "DOWN"  # type: ignore[index]
-        assert not one.pings("10.0.2.2", wait=0.5)
-        lan.store.update("port", two.port_id, {"admin_state_up": 1})
-        await lan.settle(("port", two.port_id))
-        until(lambda: one.pings("10.0.2.2"))
-        network = lan.store.get("port", one.port_id)["network_id"]  # type: ignore[index]
-        lan.store.update("network", network, {"admin_state_up": 0})
-        await lan.settle(("network", network))
-        assert not one.pings("10.0.2.2", wait=0.5)
+async def scene_egress_rules(lan: Lan) -> None:
+    open_ = lan.group({})
+    one, two = await lan.pair([lan.group(tcp(80, direction="egress"), egress=False)], [open_])
+    two.listen(80)
+    two.listen(81)
+    assert one.reaches("10.0.2.2", 80)
+    assert not one.reaches("10.0.2.2", 81, 0.5)
+    assert not one.pings("10.0.2.2", wait=0.5)
 
-    play(inside, scene)
+
+async def scene_a_stateless_group_judges_every_packet(lan: Lan) -> None:
+    stateless = lan.group(tcp(80), stateful=0)
+    one, two = await lan.pair([lan.group({})], [stateless])
+    two.listen(80)
+    one.listen(90)
+    assert one.reaches("10.0.2.2", 80)
+    assert not two.reaches("10.0.2.1", 90, 0.5), "the answer comes in as if it were the first packet"
+
+
+async def scene_port_security_off_and_admin_state(lan: Lan) -> None:
+    one, two = await lan.pair([lan.group()], [lan.group()])
+    assert not one.pings("10.0.2.2", wait=0.5)
+    lan.store.update("port", two.port_id, {"port_security_enabled": 0})
+    await lan.settle(("port", two.port_id))
+    assert one.pings("10.0.2.2")
+    lan.store.update("port", two.port_id, {"admin_state_up": 0})
+    await lan.settle(("port", two.port_id))
+    assert lan.store.get("port", two.port_id)["status"] == "DOWN"  # type: ignore[index]
+    assert not one.pings("10.0.2.2", wait=0.5)
+    lan.store.update("port", two.port_id, {"admin_state_up": 1})
+    await lan.settle(("port", two.port_id))
+    until(lambda: one.pings("10.0.2.2"))
+    network = lan.store.get("port", one.port_id)["network_id"]  # type: ignore[index]
+    lan.store.update("network", network, {"admin_state_up": 0})
+    await lan.settle(("network", network))
+    assert not one.pings("10.0.2.2", wait=0.5)
 
 
 # -- routers and floating IPs ---------------------------------------------------------------------------------------------------
@@ -268,124 +217,117 @@ async def a_house(lan: Lan) -> tuple[Guest, Guest, str, tuple[str, str]]:
     return lan.guest("a", a), lan.guest("b", b), router, public
 
 
-def test_a_router_between_subnets(inside: Any) -> None:
-    async def scene(lan: Lan) -> None:
-        one, two, router, _ = await a_house(lan)
-        assert one.pings("10.0.3.1")
-        assert one.pings("10.0.2.254")
-        assert "ttl=63" in one.run("ping", "-n", "-c", "1", "10.0.3.1").stdout
-        assert "Time to live exceeded" in one.run("ping", "-n", "-c", "1", "-t", "1", "10.0.3.1").stdout
-        two.listen(80)
-        assert one.reaches("10.0.3.1", 80)
-        lan.store.update("router", router, {"admin_state_up": 0})
-        await lan.settle(("router", router))
-        assert not one.pings("10.0.3.1", wait=0.5)
-        lan.store.update("router", router, {"admin_state_up": 1})
-        await lan.settle(("router", router))
-        until(lambda: one.pings("10.0.3.1"))
-        assert one.pings("192.168.37.254"), "the default route came back with the leg"
-
-    play(inside, scene)
+async def scene_a_router_between_subnets(lan: Lan) -> None:
+    one, two, router, _ = await a_house(lan)
+    assert one.pings("10.0.3.1")
+    assert one.pings("10.0.2.254")
+    assert "ttl=63" in one.run("ping", "-n", "-c", "1", "10.0.3.1").stdout
+    assert "Time to live exceeded" in one.run("ping", "-n", "-c", "1", "-t", "1", "10.0.3.1").stdout
+    two.listen(80)
+    assert one.reaches("10.0.3.1", 80)
+    lan.store.update("router", router, {"admin_state_up": 0})
+    await lan.settle(("router", router))
+    assert not one.pings("10.0.3.1", wait=0.5)
+    lan.store.update("router", router, {"admin_state_up": 1})
+    await lan.settle(("router", router))
+    until(lambda: one.pings("10.0.3.1"))
+    assert one.pings("192.168.37.254"), "the default route came back with the leg"
 
 
-def test_the_way_out_is_translated_and_the_way_in_is_silent(inside: Any) -> None:
-    async def scene(lan: Lan) -> None:
-        one, _, router, _ = await a_house(lan)
-        outside = lan.outside()
+async def scene_the_way_out_is_translated_and_the_way_in_is_silent(lan: Lan) -> None:
+    one, _, router, _ = await a_house(lan)
+    outside = lan.outside()
+    with outside.socket() as server:
+        server.bind(("", 8080))
+        server.listen()
+        server.settimeout(2)
+        with one.socket() as client:
+            client.settimeout(2)
+            client.connect(("192.168.37.254", 8080))
+            _, (address, _) = server.accept()
+            assert address == "192.168.37.5"
+    assert outside.pings("192.168.37.5"), "the gateway's own address answers"
+    one.listen(80)
+    assert not outside.reaches("10.0.2.1", 80, 0.5)
+    outside.run("ip", "route", "add", "10.0.2.0/24", "via", "192.168.37.5", check=True)
+    assert not outside.pings("10.0.2.1", wait=0.5)
+    assert not outside.reaches("10.0.2.1", 80, 0.5)
+    lan.store.update("router", router, {"enable_snat": 0})
+    await lan.settle(("router", router))
+    until(lambda: outside.pings("10.0.2.1"))
+
+
+async def scene_floating_ip_both_ways_and_its_end(lan: Lan) -> None:
+    one, two, router, public = await a_house(lan)
+    outside = lan.outside()
+    one.listen(80)
+    assert not outside.pings("192.168.37.10", wait=0.5)
+    floating = lan.floating(public, "192.168.37.10", router, one.port_id)
+    start = time.monotonic()
+    await lan.settle(("router", router))
+    print(f"floating IP there after {(time.monotonic() - start) * 1000:.1f} ms")
+    assert lan.store.get("floating_ip", floating)["status"] == "ACTIVE"  # type: ignore[index]
+    assert outside.pings("192.168.37.10")
+    with outside.socket() as client, two.socket() as neighbour, one.socket() as self_:
+        client.settimeout(2)
+        client.connect(("192.168.37.10", 80))
+        assert says(client)
+        neighbour.settimeout(2)
+        neighbour.connect(("192.168.37.10", 80))  # from inside, around the router's corner
+        assert says(neighbour)
+        self_.settimeout(2)
+        self_.connect(("192.168.37.10", 80))
+        assert says(self_)
         with outside.socket() as server:
             server.bind(("", 8080))
             server.listen()
             server.settimeout(2)
-            with one.socket() as client:
-                client.settimeout(2)
-                client.connect(("192.168.37.254", 8080))
-                _, (address, _) = server.accept()
-                assert address == "192.168.37.5"
-        assert outside.pings("192.168.37.5"), "the gateway's own address answers"
-        one.listen(80)
-        assert not outside.reaches("10.0.2.1", 80, 0.5)
-        outside.run("ip", "route", "add", "10.0.2.0/24", "via", "192.168.37.5", check=True)
-        assert not outside.pings("10.0.2.1", wait=0.5)
-        assert not outside.reaches("10.0.2.1", 80, 0.5)
-        lan.store.update("router", router, {"enable_snat": 0})
-        await lan.settle(("router", router))
-        until(lambda: outside.pings("10.0.2.1"))
-
-    play(inside, scene)
-
-
-def test_floating_ip_both_ways_and_its_end(inside: Any) -> None:
-    async def scene(lan: Lan) -> None:
-        one, two, router, public = await a_house(lan)
-        outside = lan.outside()
-        one.listen(80)
-        assert not outside.pings("192.168.37.10", wait=0.5)
-        floating = lan.floating(public, "192.168.37.10", router, one.port_id)
+            with one.socket() as out:
+                out.settimeout(2)
+                out.connect(("192.168.37.254", 8080))
+                assert server.accept()[1][0] == "192.168.37.10"
+        lan.store.update("floating_ip", floating, {"port_id": None, "fixed_ip_address": None, "router_id": None})
         start = time.monotonic()
         await lan.settle(("router", router))
-        print(f"floating IP there after {(time.monotonic() - start) * 1000:.1f} ms")
-        assert lan.store.get("floating_ip", floating)["status"] == "ACTIVE"  # type: ignore[index]
-        assert outside.pings("192.168.37.10")
-        with outside.socket() as client, two.socket() as neighbour, one.socket() as self_:
-            client.settimeout(2)
-            client.connect(("192.168.37.10", 80))
-            assert says(client)
-            neighbour.settimeout(2)
-            neighbour.connect(("192.168.37.10", 80))  # from inside, around the router's corner
-            assert says(neighbour)
-            self_.settimeout(2)
-            self_.connect(("192.168.37.10", 80))
-            assert says(self_)
-            with outside.socket() as server:
-                server.bind(("", 8080))
-                server.listen()
-                server.settimeout(2)
-                with one.socket() as out:
-                    out.settimeout(2)
-                    out.connect(("192.168.37.254", 8080))
-                    assert server.accept()[1][0] == "192.168.37.10"
-            lan.store.update("floating_ip", floating, {"port_id": None, "fixed_ip_address": None, "router_id": None})
-            start = time.monotonic()
-            await lan.settle(("router", router))
-            assert time.monotonic() - start < 1
-            assert not says(client)
-            assert not outside.reaches("192.168.37.10", 80, 0.5)
-            assert not outside.pings("192.168.37.10", wait=0.5)
-
-    play(inside, scene)
+        assert time.monotonic() - start < 1
+        assert not says(client)
+        assert not outside.reaches("192.168.37.10", 80, 0.5)
+        assert not outside.pings("192.168.37.10", wait=0.5)
 
 
-def test_two_projects_with_the_same_range(inside: Any) -> None:
-    async def scene(lan: Lan) -> None:
-        public = lan.public()
-        guests = {}
-        for name, project, gateway in (("a", PROJECTS[0], "192.168.37.5"), ("b", PROJECTS[1], "192.168.37.6")):
-            network, subnet = lan.network("10.0.2.0/24", project_id=project)
-            group = lan.group({}, project_id=project)
-            ports = [lan.port(network, subnet, f"10.0.2.{n}", [group], project_id=project) for n in (1, 2 if name == "a" else 3)]
-            router = lan.router((network, subnet, "10.0.2.254"), outside=(*public, gateway), project_id=project)
-            await lan.settle(("network", public[0]), ("network", network), ("router", router), *(("port", port) for port in ports))
-            guests[name] = [lan.guest(f"{name}{n}", port) for n, port in enumerate(ports)]
-        (a1, a2), (b1, b3) = guests["a"], guests["b"]
-        dump = [guest.start("tcpdump", "-lni", "eth0", "-Q", "in", "src", "net", "10.0.2.0/24", "and", "not", "arp") for guest in (b1, b3)]
-        await asyncio.sleep(1)
-        assert a1.pings("10.0.2.2")
-        assert not a1.pings("10.0.2.3", wait=0.5)
-        for target in ("10.0.2.1", "10.0.2.2", "10.0.2.3", "192.168.37.6"):
-            a2.run("ping", "-n", "-c", "2", "-i", "0.2", "-W", "0.5", target)
-        a1.run("ping", "-n", "-b", "-c", "2", "-i", "0.2", "-W", "0.5", "10.0.2.255")
-        a1.run("ip", "route", "add", "10.0.2.3/32", "via", "10.0.2.254")
-        a1.run("ping", "-n", "-c", "2", "-i", "0.2", "-W", "0.5", "10.0.2.3")
-        for process in dump:
-            process.terminate()
-            heard = [line for line in (process.communicate(timeout=5)[0]).splitlines() if " > " in line]
-            assert heard == []
-        assert not b3.pings("10.0.2.2", wait=0.5)
-
-    play(inside, scene)
+async def scene_two_projects_with_the_same_range(lan: Lan) -> None:
+    public = lan.public()
+    guests = {}
+    for name, project, gateway in (("a", PROJECT, "192.168.37.5"), ("b", OTHER, "192.168.37.6")):
+        network, subnet = lan.network("10.0.2.0/24", project_id=project)
+        group = lan.group({}, project_id=project)
+        ports = [lan.port(network, subnet, f"10.0.2.{n}", [group], project_id=project) for n in (1, 2 if name == "a" else 3)]
+        router = lan.router((network, subnet, "10.0.2.254"), outside=(*public, gateway), project_id=project)
+        await lan.settle(("network", public[0]), ("network", network), ("router", router), *(("port", port) for port in ports))
+        guests[name] = [lan.guest(f"{name}{n}", port) for n, port in enumerate(ports)]
+    (a1, a2), (b1, b3) = guests["a"], guests["b"]
+    dump = [guest.start("tcpdump", "-lni", "eth0", "-Q", "in", "src", "net", "10.0.2.0/24", "and", "not", "arp") for guest in (b1, b3)]
+    await asyncio.sleep(1)
+    assert a1.pings("10.0.2.2")
+    assert not a1.pings("10.0.2.3", wait=0.5)
+    for target in ("10.0.2.1", "10.0.2.2", "10.0.2.3", "192.168.37.6"):
+        a2.run("ping", "-n", "-c", "2", "-i", "0.2", "-W", "0.5", target)
+    a1.run("ping", "-n", "-b", "-c", "2", "-i", "0.2", "-W", "0.5", "10.0.2.255")
+    a1.run("ip", "route", "add", "10.0.2.3/32", "via", "10.0.2.254")
+    a1.run("ping", "-n", "-c", "2", "-i", "0.2", "-W", "0.5", "10.0.2.3")
+    for process in dump:
+        process.terminate()
+        heard = [line for line in (process.communicate(timeout=5)[0]).splitlines() if " > " in line]
+        assert heard == []
+    assert not b3.pings("10.0.2.2", wait=0.5)
 
 
-PROJECTS = ("1" * 32, OTHER)
+SCENES = {name.removeprefix("scene_"): scene for name, scene in list(globals().items()) if name.startswith("scene_")}
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_scene(inside: Any, name: str) -> None:
+    play(inside, SCENES[name])
 
 
 @pytest.mark.parametrize("map", ["subuid", "single"])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pileus.drivers.linuxnet.netlink import CREATE, EXCL, REPLACE, Message, attribute, attributes, nested, text
 
-NEWLINK, DELLINK, GETLINK = 16, 17, 18
+NEWLINK, DELLINK, GETLINK, SETLINK = 16, 17, 18, 19
 NEWADDR, DELADDR, GETADDR = 20, 21, 22
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
 NEWNEIGH, DELNEIGH, GETNEIGH = 28, 29, 30
@@ -96,7 +96,7 @@ def set_link(index: int, *, up: bool | None = None, mtu: int = 0, master: int | 
 def set_bridge_port(index: int, *, learning: bool) -> Message:
     """Whether the bridge learns who is behind this port, and sends it frames whose owner it does not know."""
     data = attribute(LEARNING, _byte(learning)) + attribute(FLOOD, _byte(learning))
-    return Message(NEWLINK, 0, link_header(index, family=AF_BRIDGE) + nested(12, data), f"set bridge port {index}")
+    return Message(SETLINK, 0, link_header(index, family=AF_BRIDGE) + nested(12, data), f"set bridge port {index}")
 
 
 def delete_link(index: int) -> Message:
