@@ -55,16 +55,22 @@ class Client:
         return self.call("POST", path, body).body
 
     def call(
-        self, method: str, path: str, body: Any = None, *, data: Iterable[bytes] | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        data: Iterable[bytes] | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """One request; `body` is sent as JSON, `data` (bytes in pieces) as it is."""
+        """One request; `body` is sent as JSON, `data` (all bytes or pieces of them) as it is."""
         sent = {"X-Auth-Token": self._token or self._login(), "Accept": "application/json"}
         sent["OpenStack-API-Version"] = f"compute {MICROVERSION}"
         if data is not None:
             sent["Content-Type"] = "application/octet-stream"
         elif body is not None:
             sent["Content-Type"] = "application/json"
-        return self._exchange(method, path, data if data is not None else _encoded(body), {**sent, **(headers or {})})
+        return self._exchange(method, path, data if data is not None else encoded(body), {**sent, **(headers or {})})
 
     def _login(self) -> str:
         domain = {"id": "default"}
@@ -72,13 +78,13 @@ class Client:
             "identity": {"methods": ["password"], "password": {"user": {"name": "admin", "domain": domain, "password": self._password}}},
             "scope": {"project": {"name": "admin", "domain": domain}},
         }
-        answer = self._exchange("POST", "/identity/v3/auth/tokens", _encoded({"auth": auth}), {"Content-Type": "application/json"})
+        answer = self._exchange("POST", "/identity/v3/auth/tokens", encoded({"auth": auth}), {"Content-Type": "application/json"})
         self._token = answer.headers["x-subject-token"]
         return self._token
 
     def _exchange(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Answer:
         try:
-            self._connection.request(method, path, body, dict(headers), encode_chunked=body is not None and not isinstance(body, bytes))
+            self._connection.request(method, path, body, dict(headers))
             response = self._connection.getresponse()
             content = response.read()
         except TimeoutError:
@@ -94,7 +100,8 @@ class Client:
         return Answer(response.status, {name.lower(): text for name, text in response.getheaders()}, value)
 
 
-def _encoded(body: Any) -> bytes | None:
+def encoded(body: Any) -> bytes | None:
+    """A body as it goes over the wire."""
     return None if body is None else json.dumps(body).encode()
 
 
