@@ -27,7 +27,14 @@ C = "/compute/v2.1"
 ONE, TWO = "1" * 32, "2" * 32
 MEMBER, READER = frozenset({"member", "reader"}), frozenset({"reader"})
 ADMIN = MEMBER | {"admin", "manager"}
-HOST = {"hostname": "host1", "memory_mb": 8192, "vcpus": 2, "disk_gb": 100, "uid_count": 100, "cpu_features": ("sse2", "avx")}
+HOST: dict[str, Any] = {
+    "hostname": "host1",
+    "memory_mb": 8192,
+    "vcpus": 2,
+    "disk_gb": 100,
+    "uid_count": 100,
+    "cpu_features": ("sse2", "avx"),
+}
 
 
 class Console:
@@ -81,7 +88,7 @@ def group(nova: Client, name: str, caller: str = "alice") -> str:
 
 def image(nova: Client, **columns: Any) -> str:
     """An active public image of one MiB; its id."""
-    row = {"id": str(uuid.uuid4()), "project_id": ONE, "name": "img", "status": "active", "visibility": "public", "disk_format": "raw"}
+    row: Row = {"id": str(uuid.uuid4()), "project_id": ONE, "name": "img", "status": "active", "visibility": "public", "disk_format": "raw"}
     row |= {"container_format": "bare", "size": 1 << 20, "virtual_size": 1 << 20, "host_status": "ready", "created_at": 1}
     nova.app.store.insert("image", {**row, **columns})
     return str(row["id"])

@@ -90,6 +90,9 @@ CREATE INDEX server_list ON server (project_id, created_at, id) WHERE deleted_at
 CREATE INDEX server_list_all ON server (created_at, id) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX server_host_uid ON server (host_uid) WHERE deleted_at IS NULL AND host_uid IS NOT NULL;
 CREATE INDEX server_changed ON server (updated_at);
+-- what a project's quota and the machine's memory are counted from, so that counting touches no row
+CREATE INDEX server_project_size ON server (project_id, vcpus, ram) WHERE deleted_at IS NULL;
+CREATE INDEX server_size ON server (placed, vcpus, ram, disk, vm_state) WHERE deleted_at IS NULL;
 
 CREATE TABLE server_group (
     id         TEXT PRIMARY KEY,

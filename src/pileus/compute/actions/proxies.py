@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -129,10 +130,10 @@ def create_rule(ctx: Context, values: Mapping[str, Any]) -> Row:
     if values.get("group_id"):
         find_group(ctx, values["group_id"])
     protocol = (values.get("ip_protocol") or "").lower() or None
-    if not protocol and not values.get("group_id"):
-        raise BadRequest("Invalid input received: IP protocol must be given: tcp, udp or icmp.")
+    if protocol not in ("tcp", "udp", "icmp") and (protocol or not values.get("group_id")):
+        raise BadRequest(f"Invalid IP protocol {protocol}.")
     low, high = (None if port in (None, "", -1) else int(port) for port in (values.get("from_port"), values.get("to_port")))
-    cidr = values.get("cidr") or None
+    cidr = _cidr(values.get("cidr"))
     rule = {
         "security_group_id": parent["id"],
         "direction": "ingress",
@@ -142,9 +143,20 @@ def create_rule(ctx: Context, values: Mapping[str, Any]) -> Row:
         "port_range_max": high,
         "remote_ip_prefix": cidr,
         "remote_group_id": values.get("group_id") or None,
+        "remote_address_group_id": None,
     }
     made = rules.create_security_group_rule(ctx, rule)
     return next(each for each in find_group(ctx, parent["id"])["rules"] if each["id"] == made["id"])
+
+
+def _cidr(text: str | None) -> str | None:
+    if not text:
+        return None
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise BadRequest(f"Invalid cidr {text}.") from None
+    return text
 
 
 @allow(PROJECT_MEMBER, "os_compute_api:os-security-groups:rule:delete")

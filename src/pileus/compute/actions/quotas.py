@@ -127,8 +127,11 @@ def update_class(ctx: Context, changes: Mapping[str, int]) -> dict[str, int]:
 
 def allowed_count(ctx: Context, flavor: Row, least: int, most: int) -> int:
     """How many servers of a flavor may be made, between `least` and `most`. Raises OverQuota when not even the least."""
-    limits, counted = limits_of(ctx.store, ctx.project_id), usage(ctx.store, ctx.project_id)
+    limits = limits_of(ctx.store, ctx.project_id)
     each = {"cores": int(flavor["vcpus"]), "instances": 1, "ram": int(flavor["ram"])}
+    if all(limits[name] == UNLIMITED for name in each):
+        return most
+    counted = usage(ctx.store, ctx.project_id)
     for count in range(most, least - 1, -1):
         if not any(exceeds(limits[name], counted[name], count * more) for name, more in each.items()):
             return count
@@ -143,6 +146,8 @@ def allowed_count(ctx: Context, flavor: Row, least: int, most: int) -> int:
 
 def check_metadata(ctx: Context, project_id: str, metadata: Mapping[str, str]) -> None:
     """Raises OverQuota when there are too many items."""
+    if not metadata:
+        return
     limit = limits_of(ctx.store, project_id)["metadata_items"]
     if exceeds(limit, 0, len(metadata)):
         raise OverQuota(f"Maximum number of metadata items exceeds {limit}", resource="metadata_items")
@@ -150,6 +155,8 @@ def check_metadata(ctx: Context, project_id: str, metadata: Mapping[str, str]) -
 
 def check_files(ctx: Context, files: list[dict[str, Any]]) -> None:
     """Raises OverQuota when files to inject are too many, or one is too large or its path too long."""
+    if not files:
+        return
     limits = limits_of(ctx.store, ctx.project_id)
     if exceeds(limits["injected_files"], 0, len(files)):
         raise OverQuota("Personality file limit exceeded")

@@ -80,11 +80,6 @@ def _lock(ctx: Context, id: str, value: Any) -> Response:
     return Response(202)
 
 
-def _unlock(ctx: Context, id: str, value: Any) -> Response:
-    verbs.unlock_server(ctx, id)
-    return Response(202)
-
-
 def _reset(ctx: Context, id: str, value: Any) -> Response:
     verbs.reset_state(ctx, id, value["state"])
     return Response(202)
@@ -151,8 +146,11 @@ TABLE: dict[str, list[Action]] = {
     "os-start": [Action(_plain(verbs.start_server))],
     "os-stop": [Action(_plain(verbs.stop_server))],
     "reboot": [Action(_reboot, Obj({"type": Enum(("HARD", "Hard", "hard", "SOFT", "Soft", "soft"))}, ("type",)))],
-    "lock": [Action(_lock, until="2.72"), Action(_lock, Either((_NULL, Obj({"locked_reason": Str(min=1, max=255)}))), since="2.73")],
-    "unlock": [Action(_unlock)],
+    "lock": [
+        Action(_plain(verbs.lock_server), until="2.72"),
+        Action(_lock, Either((_NULL, Obj({"locked_reason": Str(min=1, max=255)}))), since="2.73"),
+    ],
+    "unlock": [Action(_plain(verbs.unlock_server))],
     "forceDelete": [Action(_plain(servers.force_delete))],
     "os-resetState": [Action(_reset, Obj({"state": Enum(("active", "error"))}, ("state",)))],
     "addSecurityGroup": [Action(_add_group, _GROUP)],
