@@ -53,7 +53,7 @@ def list_agents(ctx: Context) -> list[Row]:
                 "interface_mappings": {PHYSICAL: "outside"},
                 "l2_population": False,
                 "tunnel_types": ["vxlan"],
-                "tunneling_ip": "127.0.0.1",
+                "tunneling_ip": ctx.cloud.host.get("host_ip", "127.0.0.1"),
             },
         }
     ]

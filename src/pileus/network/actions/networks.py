@@ -121,7 +121,15 @@ def update_network(ctx: Context, id: str, values: Row) -> Row:
             _check_mtu(ctx, row, changes["mtu"])
         after = change(ctx, "network", row, changes)
         ctx.wake("network", id)
+        if any(after[key] != row[key] for key in ("admin_state_up", "mtu")):
+            _wake_all_on(ctx, id)
     return after
+
+
+def _wake_all_on(ctx: Context, id: str) -> None:
+    """What a network says of itself holds for everything on it. A router's leg has its router look."""
+    for port in ctx.store.find("port", {"network_id": id}):
+        ctx.wake("port", port["id"])
 
 
 def _stop_sharing(ctx: Context, row: Row) -> None:

@@ -213,6 +213,9 @@ def update_subnet(ctx: Context, id: str, values: Row) -> Row:
         after = change(ctx, "subnet", row, columns(values, PACK))
         bump(ctx, "network", row["network_id"])
         ctx.wake("network", row["network_id"])
+        if after["gateway_ip"] != row["gateway_ip"]:  # the way out of the routers that have theirs here
+            for router in ctx.store.find("router", {"gateway_network_id": row["network_id"]}):
+                ctx.wake("router", router["id"])
     return after
 
 
