@@ -11,9 +11,11 @@ import fcntl
 import json
 import os
 import select
+import shutil
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 import uuid
@@ -211,6 +213,7 @@ class Lan:
         self.processes: list[subprocess.Popen[str]] = []
         self.sockets: list[socket.socket] = []
         self.stops: list[int] = []
+        self.folder = tempfile.mkdtemp(prefix="lan-")
         for kind, look in self.reconciler.looks().items():
             self.loop.register(kind, look, self.reconciler.give_ups().get(kind))
 
@@ -232,6 +235,7 @@ class Lan:
             sock.close()
         for stop in self.stops:
             os.write(stop, b"x")
+        shutil.rmtree(self.folder)
 
     # -- rows -------------------------------------------------------------------------------------------------------------
 
