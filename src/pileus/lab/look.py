@@ -40,6 +40,10 @@ class Looker:
     def done(self, command: str) -> bool:
         """Whether what the command would create is there."""
         argv = shlex.split(command)
+        if argv[:3] == ["pileus", "image", "build"]:
+            return "--name" in argv and any(
+                row["Name"] == argv[argv.index("--name") + 1] and row["Status"] == "active" for row in self._list("image")
+            )
         if argv[:1] != ["openstack"] or "create" not in argv:
             return False
         noun = " ".join(argv[1 : argv.index("create")])
