@@ -326,7 +326,8 @@ def test_tools_and_dhcp_options(image: MicroImage, keys: dict[str, Path], tmp_pa
         say("truncate -s 20M a b && sudo mkfs.vfat a >/dev/null && sudo mkfs -t ext4 -q b && sudo mkdir -p /mnt/a /mnt/b")
         say("sudo mount -o loop a /mnt/a && sudo mount -o loop b /mnt/b && echo 1 | sudo tee /mnt/a/x /mnt/b/x")
         say("sudo umount /mnt/a /mnt/b")
-        say("nc -lk -p 4000 -e echo hello >/dev/null 2>&1 </dev/null & sleep 0.5")
+        say("nc -lk -p 4000 -e echo hello >/dev/null 2>&1 </dev/null &")
+        say("for i in $(seq 50); do nc 127.0.0.1 4000 </dev/null >/dev/null 2>&1 && exit; sleep 0.2; done; exit 1")
         assert say("for i in 1 2; do nc 127.0.0.1 4000 </dev/null; done") == "hello\nhello"
         assert say("ip -o addr show eth0 | grep -c 'inet 169.254.169.15/24'") == "1"
         assert say("sudo grep -c '^root:\\*:' /etc/shadow") == "1"

@@ -21,8 +21,8 @@ MERGED = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/
 ADMIN_APPLETS = frozenset(
     {"acpid", "adjtimex", "arp", "blkdiscard", "blockdev", "brctl", "depmod", "fdisk", "findfs", "freeramdisk", "fsfreeze", "fstrim",
      "getty", "hwclock", "ifconfig", "ifdown", "ifup", "init", "insmod", "ip", "klogd", "loadkmap", "losetup", "lsmod", "mdev", "mkdosfs",
-     "mke2fs", "mkswap", "modinfo", "modprobe", "nameif", "pivot_root", "rmmod", "route", "run-init", "start-stop-daemon", "sulogin", "swapoff",
-     "swapon", "switch_root", "sysctl", "syslogd", "tc", "tunctl", "udhcpc", "udhcpd", "uevent", "vconfig", "watchdog"}
+     "mke2fs", "mkswap", "modinfo", "modprobe", "nameif", "pivot_root", "rmmod", "route", "run-init", "start-stop-daemon", "sulogin",
+     "swapoff", "swapon", "switch_root", "sysctl", "syslogd", "tc", "tunctl", "udhcpc", "udhcpd", "uevent", "vconfig", "watchdog"}
 )  # fmt: skip
 NOT_LINKED = frozenset({"busybox", "dpkg", "dpkg-deb", "rpm", "rpm2cpio", "halt", "poweroff", "reboot", "nc", "linuxrc", "openvt"})
 FOR_THE_BOOT = frozenset({"getty", "init", "login", "udhcpc"})  # by the busybox that starts sooner
