@@ -56,6 +56,7 @@ async def test_an_admin_sees_what_carries_a_network(net: Client) -> None:
         ({"availability_zone_hints": ["nova"]}, (404, "AvailabilityZoneNotFound")),
         ({"name": "x" * 256}, (400, "HTTPBadRequest")),
         ({"mtu": -1}, (400, "HTTPBadRequest")),
+        ({"mtu": 1451}, (400, "InvalidInput")),
         ({"status": "ACTIVE"}, (400, "HTTPBadRequest")),
         ({"is_default": True}, (400, "InvalidInput")),
         ({"is_default": True, "router:external": True}, (409, "DefaultExternalNetworkExists")),

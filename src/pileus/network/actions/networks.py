@@ -41,7 +41,7 @@ def create_network(ctx: Context, values: Row) -> Row:
         default_security_group(ctx, project)
         spend(ctx, project, "network")
         row = {**fresh(ctx), "project_id": project, **columns({**values, **_segment(ctx, values)}, {})}
-        row.setdefault("mtu", TUNNEL_MTU if row["network_type"] == "vxlan" else ETHERNET_MTU)
+        row["mtu"] = _mtu(row["network_type"], row.get("mtu"))
         if row.get("port_security_enabled") is None:
             row["port_security_enabled"] = 1
         if row.get("is_default"):
@@ -54,6 +54,14 @@ def create_network(ctx: Context, values: Row) -> Row:
 def _zones(values: Row) -> None:
     for zone in values.pop("availability_zone_hints", []):
         raise absent("availability_zone", zone)  # one machine has no zones to choose from
+
+
+def _mtu(network_type: str, asked: int | None) -> int:
+    """The MTU of a network: what is asked for, or what its carrier has room for; more than that is refused."""
+    most = TUNNEL_MTU if network_type == "vxlan" else ETHERNET_MTU
+    if asked and asked > most:
+        raise invalid_input(f"Requested MTU is too big, maximum is {most}")
+    return asked or most
 
 
 def _segment(ctx: Context, values: Row) -> Row:
@@ -118,6 +126,7 @@ def update_network(ctx: Context, id: str, values: Row) -> Row:
         if changes.get("is_default") and not row["is_default"]:
             _take_default(ctx, {**row, **changes})
         if "mtu" in changes:
+            changes["mtu"] = _mtu(row["network_type"], changes["mtu"])
             _check_mtu(ctx, row, changes["mtu"])
         after = change(ctx, "network", row, changes)
         ctx.wake("network", id)

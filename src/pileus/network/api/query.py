@@ -21,6 +21,7 @@ from pileus.openstack.listing import Listing
 Term = tuple[str, tuple[Any, ...]]
 Filter = Callable[[list[str]], Term]
 CONTROLS = frozenset({"fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir"})
+MOST_DIGITS = 15  # of a limit; more things than that there are not
 CONVERTED = (Flag, Whole, Mac)  # types that Neutron converts in a filter too
 
 
@@ -54,7 +55,7 @@ def _limit(given: dict[str, list[str]]) -> int | None:
     text = given.get("limit", ["0"])[-1]
     if not (text.isascii() and text.isdigit()):
         raise bad_request("limit", f"Limit must be an integer 0 or greater and not '{text}'")
-    return int(text) or None
+    return (int(text) if len(text) < MOST_DIGITS else 10**MOST_DIGITS) or None
 
 
 def _sorts(given: dict[str, list[str]], resource: Resource) -> list[tuple[str, bool]]:
@@ -124,7 +125,7 @@ def _inverse(of: Filter) -> Filter:
 def _changed_since(values: list[str]) -> Term:
     try:
         return "updated_at >= ?", (micros(values[-1]),)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise invalid_input(f"The input '{values[-1]}' is not a valid time; use the form YYYY-MM-DDTHH:MM:SSZ") from None
 
 

@@ -14,6 +14,8 @@ from pileus.openstack.types import is_uuid
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+LARGEST = 2**31 - 1  # what Neutron's columns hold
+
 TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
 FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
 
@@ -92,6 +94,8 @@ class Whole:
             number = int(value)
         except (TypeError, ValueError, OverflowError):
             raise Mismatch(f"'{value}' is not an integer", value, rule=CONVERT) from None
+        if abs(number) > LARGEST:
+            raise Mismatch(f"'{value}' is too large - must be no larger than '{LARGEST}'", value)
         if self.values and number not in self.values:
             raise Mismatch(f"{number} is not in valid_values", value)
         if self.min is not None and number < self.min:
