@@ -108,7 +108,7 @@ NETWORK = [
     Row("network set --tag x net1"),
     Row("subnet set --dns-nameserver 1.1.1.1 sub1"),
     Row("network agent list"),
-    Row("ip availability list", later="IP availability"),
+    Row("ip availability list", "net1"),
     Row("network rbac list", later="RBAC policies"),
     Row("network trunk list", later="trunks"),
     Row("subnet pool list", later="subnet pools"),
@@ -119,7 +119,7 @@ SERVER = [
     prepare(f"server create {ONCE} vm1", "vm1"),
     Row(f"server create {ONCE} --key-name kp1 --security-group default vmA", "vmA"),
     Row("server create --flavor m1.tiny --image tiny --nic net-id=auto --wait vmB", refused="No Network found for auto"),
-    Row("server create --flavor m1.tiny --image tiny --nic auto --wait vmB", later="networks: auto needs a topology made on demand"),
+    Row("server create --flavor m1.tiny --image tiny --nic auto --wait vmE", "ACTIVE"),
     Row(
         "server create --flavor m1.tiny --boot-from-volume 1 --image tiny --network net1 --user-data img.raw --config-drive True "
         "--property a=b vmC",
@@ -136,7 +136,7 @@ SERVER = [
     Row("server set --property a=b vm1x"),
     Row("server set --name vm1 vm1x"),
     Row("server unset --property a vm1"),
-    Row("server set --state active vm1", later="os-resetState"),
+    Row("server set --state active vm1", refused="Do you wish to continue"),
     Row("server reboot vm1", settle="vm1"),
     Row("server reboot --hard --wait vm1", settle="vm1"),
     Row("server stop vm1", settle="vm1", quick=True),
@@ -152,6 +152,9 @@ SERVER = [
     Row("server remove security group vm1 default", settle="vm1"),
     Row("server add security group vm1 default", settle="vm1"),
     Row("port set --security-group default --name zz p1"),
+    Row("server lock vm1"),
+    Row("server unlock vm1"),
+    Row("server volume list vm1"),
     Row("server event list vm1", "create", quick=True),
     Row("router set --disable r1"),
     Row("server delete vmA"),
@@ -163,8 +166,20 @@ SERVER = [
     Row("quota set --volumes 20 --floating-ips 10 admin", later="volumes"),
     Row("availability zone list", "nova"),
     Row("extension list", "(?i)security-group"),
-    Row("usage list", later="usage"),
-    Row("usage show", later="usage"),
+    Row("usage list", "admin"),
+    Row("usage show", "(?i)servers"),
+]
+OPERATOR = [
+    Row("hypervisor list", "(?i)up"),
+    Row("hypervisor stats show", "vcpus"),
+    Row("compute service list", "nova-compute"),
+    Row("compute agent list"),
+    Row("host list", "compute"),
+    Row("aggregate list"),
+    Row("aggregate create ag1", "ag1"),
+    Row("server migration list"),
+    Row("server group list"),
+    Row("server group create --policy affinity g1", "affinity"),
 ]
 VERBS_LATER = [
     Row(command, later="pause to shelve, resize, rebuild, rescue, snapshot")
@@ -173,8 +188,6 @@ VERBS_LATER = [
         "server unpause vm1",
         "server suspend vm1",
         "server resume vm1",
-        "server lock vm1",
-        "server unlock vm1",
         "server resize --flavor m1.small vm1",
         "server resize confirm vm1",
         "server resize --flavor m1.small --wait vm1",
@@ -201,17 +214,7 @@ WIRES_LATER = [
         "server remove port vm1 p1",
         "server add fixed ip vm1 net1",
         "server migrate vm1",
-        "server migration list",
-        "server group list",
-        "server group create --policy affinity g1",
-        "hypervisor list",
         "hypervisor show h1",
-        "hypervisor stats show",
-        "compute service list",
-        "compute agent list",
-        "host list",
-        "aggregate list",
-        "aggregate create ag1",
     )
 ]
 VOLUME_LATER = [
@@ -220,7 +223,6 @@ VOLUME_LATER = [
         "server add volume vm1 v1",
         "server add volume --enable-delete-on-termination vm1 v1",
         "server remove volume vm1 v1",
-        "server volume list vm1",
         "volume list",
         "volume create --size 1 vA",
         "volume create --size 1 --image tiny vB",
@@ -244,4 +246,4 @@ ENDS = [
     Row("server delete --wait vmB", settle="vmB", quick=True),
 ]
 
-ROWS = [*IDENTITY, *IMAGE, *COMPUTE_NOUNS, *NETWORK, *SERVER, *VERBS_LATER, *WIRES_LATER, *VOLUME_LATER, *ENDS]
+ROWS = [*IDENTITY, *IMAGE, *COMPUTE_NOUNS, *NETWORK, *SERVER, *OPERATOR, *VERBS_LATER, *WIRES_LATER, *VOLUME_LATER, *ENDS]

@@ -1,7 +1,7 @@
 """Runs the rows of commands.py with the unmodified openstack client, on the fake drivers, where QEMU, nft and ip do not exist.
 
-python -m tests.conformance.openstack_cli [--quick] [WORD...]: a line for each row; with words, only the rows that hold one of them (and
-what prepares for them).
+python -m tests.conformance.openstack_cli [--quick] [--later] [WORD...]: a line for each row; with words, only the rows that hold one of
+them (and what prepares for them); --later: also those of what is not built yet.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def run(rows: Iterable[Row]) -> Iterator[Outcome]:
             client.close()
 
 
-def chosen(quick: bool, words: list[str]) -> list[Row]:
-    rows = [row for row in ROWS if not row.later]
+def chosen(quick: bool, words: list[str], later: bool = False) -> list[Row]:
+    rows = [row for row in ROWS if later or not row.later]
     if quick:
         rows = [row for row in rows if row.quick]
     return [row for row in rows if row.prepares or not words or any(word in row.command for word in words)]
@@ -110,7 +110,7 @@ def main() -> int:
         os.environ["PILEUS_WITHOUT_MACHINE"] = "1"
         os.execv(HERE / "without_machine", [str(HERE / "without_machine"), sys.executable, "-m", __spec__.name, *sys.argv[1:]])
     passed = failed = 0
-    for outcome in run(chosen(quick, words)):
+    for outcome in run(chosen(quick, words, "--later" in sys.argv)):
         mark = "passed" if outcome.passed else "FAILED"
         print(
             f"{mark} {outcome.seconds:5.2f} s  openstack {outcome.row.command}{' (prepares)' if outcome.row.prepares else ''}", flush=True

@@ -33,6 +33,10 @@ def test_every_field_says_what_it_means(service: str) -> None:
     assert not silent, "give each a doc=, or a line in tools/docs/words.toml"
 
 
+def test_every_action_of_a_server_says_what_it_does() -> None:
+    assert set(api.actions()) == set(api.words()["action"]["server"])
+
+
 def test_no_word_is_about_nothing() -> None:
     """Words whose field or route has gone would be believed by whoever reads them."""
     fields = {(r.key, f.name) for service in api.SERVICES for r in api.resources(service) for f in r.fields}

@@ -13,9 +13,10 @@ from pathlib import Path
 from types import ModuleType
 
 from pileus.app import build
+from pileus.compute.api.server_verbs import TABLE, Action
 from pileus.config import Paths, Settings
 from pileus.kit import policy
-from pileus.kit.resource import Field, Resource
+from pileus.kit.resource import FIRST, Field, Resource, parse_version
 from pileus.kit.web import Dialect, Route
 from tools.docs.page import first_line, page, table
 
@@ -131,6 +132,8 @@ def service_page(service: str) -> str:
         for r in sorted(dialect.routes, key=lambda r: (r.path, r.method, r.since or ""))
     ]
     parts = [f"Below `{dialect.prefix}`.", "## Routes", table(["request", "versions", "meaning"], routes)]
+    if service == "compute":
+        parts += ["## Actions of a server", "The one key of the body of `POST /v2.1/servers/{id}/action`.", action_table()]
     seen: set[str] = set()
     for resource in resources(service):
         if resource.key in seen:
@@ -138,6 +141,20 @@ def service_page(service: str) -> str:
         seen.add(resource.key)
         parts += [f"## Fields of {resource.key}", field_table(resource)]
     return page(title, about, *parts)
+
+
+def actions() -> dict[str, list[Action]]:
+    """What may be asked of a server by POST .../action, the console log included, which is wired by hand."""
+    return {**TABLE, "os-getConsoleOutput": []}
+
+
+def action_table() -> str:
+    rows = []
+    for name, forms in sorted(actions().items(), key=lambda item: item[0].lower()):
+        since = min((form.since for form in forms), key=lambda text: parse_version(text, FIRST), default="2.1")
+        until = forms[-1].until if forms else None
+        rows.append((f"`{name}`", versions(None if since == "2.1" else since, until), words()["action"]["server"].get(name, "")))
+    return table(["action", "versions", "meaning"], rows)
 
 
 def index_page() -> str:
