@@ -27,6 +27,7 @@ def find_floating_ip(ctx: Context, id: str) -> Row:
 
 @allow(PROJECT_READER, "get_floatingip")
 def list_floating_ips(ctx: Context, listing: Listing) -> Page:
+    """The floating IPs that the caller sees. Raises NotFound for a marker that is none of them."""
     return page(ctx, "floating_ip", listing)
 
 

@@ -61,6 +61,7 @@ def list_agents(ctx: Context) -> list[Row]:
 
 @allow(ADMIN, "get_agent")
 def find_agent(ctx: Context, id: str) -> Row:
+    """The host as an agent, by its id. Raises NotFound."""
     for agent in list_agents(ctx):
         if agent["id"] == id:
             return agent

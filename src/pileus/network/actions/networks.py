@@ -28,6 +28,7 @@ def find_network(ctx: Context, id: str) -> Row:
 
 @allow(PROJECT_READER, "get_network")
 def list_networks(ctx: Context, listing: Listing) -> Page:
+    """The networks that the caller sees. Raises NotFound for a marker that is none of them."""
     return page(ctx, "network", listing)
 
 

@@ -46,6 +46,7 @@ def find_port(ctx: Context, id: str) -> Row:
 
 @allow(PROJECT_READER, "get_port")
 def list_ports(ctx: Context, listing: Listing) -> Page:
+    """The ports that the caller sees. Raises NotFound for a marker that is none of them."""
     return page(ctx, "port", listing)
 
 

@@ -36,6 +36,7 @@ def find_router(ctx: Context, id: str) -> Row:
 
 @allow(PROJECT_READER, "get_router")
 def list_routers(ctx: Context, listing: Listing) -> Page:
+    """The routers that the caller sees. Raises NotFound for a marker that is none of them."""
     return page(ctx, "router", listing)
 
 

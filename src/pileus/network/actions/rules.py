@@ -28,6 +28,7 @@ def find_security_group_rule(ctx: Context, id: str) -> Row:
 
 @allow(PROJECT_READER, "get_security_group_rule")
 def list_security_group_rules(ctx: Context, listing: Listing) -> Page:
+    """The rules that the caller sees. Raises NotFound for a marker that is none of them."""
     default_security_group(ctx, ctx.project_id)
     return page(ctx, "security_group_rule", listing)
 

@@ -51,6 +51,7 @@ def find_security_group(ctx: Context, id: str) -> Row:
 
 @allow(PROJECT_READER, "get_security_group")
 def list_security_groups(ctx: Context, listing: Listing) -> Page:
+    """The groups that the caller sees. Raises NotFound for a marker that is none of them."""
     default_security_group(ctx, ctx.project_id)
     return page(ctx, "security_group", listing)
 

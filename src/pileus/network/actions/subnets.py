@@ -32,6 +32,7 @@ def find_subnet(ctx: Context, id: str) -> Row:
 
 @allow(PROJECT_READER, "get_subnet")
 def list_subnets(ctx: Context, listing: Listing) -> Page:
+    """The subnets that the caller sees. Raises NotFound for a marker that is none of them."""
     return page(ctx, "subnet", listing)
 
 

@@ -106,11 +106,14 @@ NOUNS = (
 
 
 def list_versions(request: Request) -> Response:
+    """The versions of this API."""
     links = [{"rel": "self", "href": f"{request.root}/v2.0/"}]
     return Response(200, {"versions": [{"id": "v2.0", "status": "CURRENT", "links": links}]})
 
 
 def list_resources(request: Request) -> Response:
+    """The nouns of v2.0."""
+
     def described(noun: Noun) -> Row:
         return {"name": noun.resource.key, "collection": noun.resource.plural, "links": [{"rel": "self", "href": _url(request, noun)}]}
 
@@ -122,10 +125,12 @@ def _url(request: Request, noun: Noun) -> str:
 
 
 def list_extensions(request: Request) -> Response:
+    """The extensions this cloud has."""
     return Response(200, {"extensions": list(offered().values())})
 
 
 def show_extension(request: Request) -> Response:
+    """Show an extension, by its alias."""
     alias = request.params["id"]
     if (found := offered().get(alias)) is None:
         raise NotFound(f"Extension with alias {alias} does not exist", type="HTTPNotFound")
@@ -136,10 +141,12 @@ def show_extension(request: Request) -> Response:
 
 
 def add_router_interface(request: Request) -> Response:
+    """Join a router to a subnet, by the subnet or by a port."""
     return Response(200, routers.add_router_interface(request.ctx, request.params["id"], body_of(request)))
 
 
 def remove_router_interface(request: Request) -> Response:
+    """Take a router from a subnet."""
     return Response(200, routers.remove_router_interface(request.ctx, request.params["id"], body_of(request)))
 
 
@@ -182,26 +189,32 @@ def _quota(limits: Any, status: int = 200) -> Response:
 
 
 def show_quota(request: Request) -> Response:
+    """A project's limits."""
     return _quota(quotas.show_quota(request.ctx, request.params["id"]))
 
 
 def show_default_quota(request: Request) -> Response:
+    """The limits a project has while none are set."""
     return _quota(quotas.show_default_quota(request.ctx, request.params["id"]))
 
 
 def show_quota_details(request: Request) -> Response:
+    """A project's limits and what is used of them."""
     return _quota(quotas.show_quota_details(request.ctx, request.params["id"]))
 
 
 def show_own_project(request: Request) -> Response:
+    """The project that the token is for."""
     return Response(200, {"tenant": {"tenant_id": request.ctx.project_id, "project_id": request.ctx.project_id}})
 
 
 def list_quotas(request: Request) -> Response:
+    """The projects for which limits have been set."""
     return Response(200, {"quotas": quotas.list_quotas(request.ctx)})
 
 
 def update_quota(request: Request) -> Response:
+    """Set some of a project's limits."""
     given = body_of(request).get("quota")
     if not isinstance(given, dict):
         raise WORDS.no_object("quota", given)
@@ -217,6 +230,7 @@ def update_quota(request: Request) -> Response:
 
 
 def delete_quota(request: Request) -> Response:
+    """Give a project the default limits."""
     quotas.delete_quota(request.ctx, request.params["id"])
     return Response(204)
 
@@ -236,22 +250,27 @@ def _matching(items: Iterable[Row], request: Request) -> list[Row]:
 
 
 def list_agents(request: Request) -> Response:
+    """The host, as an agent."""
     return Response(200, {"agents": _matching(hosts.list_agents(request.ctx), request)})
 
 
 def show_agent(request: Request) -> Response:
+    """Show the host, as an agent."""
     return Response(200, {"agent": chosen(hosts.find_agent(request.ctx, request.params["id"]), wanted_fields(request))})
 
 
 def list_availability_zones(request: Request) -> Response:
+    """The availability zones: none."""
     return Response(200, {"availability_zones": hosts.list_availability_zones(request.ctx)})
 
 
 def list_service_providers(request: Request) -> Response:
+    """Who makes routers."""
     return Response(200, {"service_providers": _matching(hosts.list_service_providers(request.ctx), request)})
 
 
 def list_ip_availabilities(request: Request) -> Response:
+    """How many addresses each network has, and how many are taken."""
     columns = {"network_id": "id", "network_name": "name", "tenant_id": "project_id", "project_id": "project_id"}
     where = {columns[name]: value for name, value in request.pairs if name in columns}
     version = request.query.get("ip_version", "")
@@ -260,10 +279,12 @@ def list_ip_availabilities(request: Request) -> Response:
 
 
 def show_ip_availability(request: Request) -> Response:
+    """The same of one network."""
     return Response(200, {"network_ip_availability": hosts.find_ip_availability(request.ctx, request.params["id"])})
 
 
 def list_default_rules(request: Request) -> Response:
+    """The rules that new security groups start with."""
     return Response(200, {"default_security_group_rules": _matching(rules.default_rules(request.ctx), request)})
 
 
