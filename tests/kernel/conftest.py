@@ -1,16 +1,19 @@
-"""Fixtures of the kernel tests: a datacenter of its own for a test, code that runs inside it, and the same tests as a plain user.
+"""Fixtures of the kernel tests: a datacenter of its own for a test, and code that runs inside it.
 
 `home`       a PILEUS_HOME of this test; whatever datacenter it starts is ended afterwards
 `datacenter` its paths, with the holder running
 `inside`     inside(call): run `call(Datacenter)` in a child process that has entered it, as the control plane does; what it returns or
              raises comes back
-`as_user`    as_user("subuid" | "single", FILE, KEYWORD): run tests of a file again as an unprivileged user (root only; see below)
+`as_user`    as_user("subuid" | "single", FILE, KEYWORD): tests of a file once more as a plain user, with or without subordinate ids
+
+Otherwise every test runs as whoever runs it: `tools/as-student [--single]` makes that a plain user.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
+import pwd
 import shutil
 import signal
 import subprocess
@@ -26,10 +29,9 @@ import pytest
 from pileus.config import Paths
 from pileus.drivers.datacenter import Datacenter, attach, start
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
 Inside = Callable[[Callable[[Datacenter], T]], T]
-REPOSITORY = Path(__file__).resolve().parents[2]
-USER, UID, SUBUIDS = "pileus-test", 21000, 400_000
 CHILD_TIMEOUT = 120  # seconds
 
 
@@ -44,6 +46,12 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     if paths.run.exists():
         start.stop(paths)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def has_subordinate_ids() -> bool:
+    """Whether guests should have uids of their own here: root's always have."""
+    names = {pwd.getpwuid(os.getuid()).pw_name, str(os.getuid())}
+    return os.getuid() == 0 or any(line.split(":")[0] in names for line in Path("/etc/subuid").read_text().splitlines())
 
 
 @pytest.fixture
@@ -96,58 +104,29 @@ def in_child(call: Callable[[], T]) -> T:
     raise value
 
 
-SETTING = """
-set -eu
-mount --make-rprivate /
-mount -t tmpfs -o mode=0755 tmpfs /mnt
-mkdir /mnt/etc /mnt/home /mnt/dev /mnt/repository
-for name in passwd group subuid subgid; do test -e /etc/$name && cp /etc/$name /mnt/etc/ || : > /mnt/etc/$name; done
-echo '{user}:x:{uid}:{uid}::/mnt/home:/bin/sh' >> /mnt/etc/passwd
-echo '{user}:x:{uid}:' >> /mnt/etc/group
-grep -v '^{user}:' /etc/subuid > /mnt/etc/subuid || true
-grep -v '^{user}:' /etc/subgid > /mnt/etc/subgid || true
-if test "{map}" = subuid; then
-  echo '{user}:{subuids}:65536' >> /mnt/etc/subuid
-  echo '{user}:{subuids}:65536' >> /mnt/etc/subgid
-fi
-for name in passwd group subuid subgid; do test -e /etc/$name || continue; mount --bind /mnt/etc/$name /etc/$name; done
-mknod /mnt/dev/tun c 10 200 && chmod 0666 /mnt/dev/tun && mount --bind /mnt/dev/tun /dev/net/tun
-mount --bind '{repository}' /mnt/repository
-chown {uid}:{uid} /mnt/home
-cd /mnt/repository
-exec setpriv --reuid {uid} --regid {uid} --clear-groups --inh-caps=-all env -i \
-  PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin HOME=/mnt/home USER={user} LANG=C.UTF-8 PYTHONPATH=/mnt/repository/src \
-  PYTHONDONTWRITEBYTECODE=1 PILEUS_TEST_MAP={map} {environment} \
-  .venv/bin/python -m pytest -p no:cacheprovider -q --no-header {file} {select}
-"""
-
-
 @pytest.fixture
 def as_user() -> Callable[..., str]:
-    """Run tests of a file again as an unprivileged user, in a mount namespace of its own; the host's accounts and /dev stay as they are.
-
-    `map`: "subuid" (newuidmap works) or "single" (no subordinate ids). The output is returned; a failure in there is one here.
-    """
+    """Run tests of a file again as a plain user (root only). The output is returned; a failure in there is one here."""
     if os.getuid() != 0:
         pytest.skip("only root can become another user: this run is the unprivileged one")
 
     def run(map: str, file: str, keyword: str = "", timeout: float = 300, **environment: str) -> str:
-        script = SETTING.format(
-            user=USER,
-            uid=UID,
-            subuids=SUBUIDS,
-            map=map,
-            repository=REPOSITORY,
-            file=Path(file).resolve().relative_to(REPOSITORY),
-            select=f"-k '{keyword}'" if keyword else "",
-            environment=" ".join(f"{key}='{value}'" for key, value in environment.items()),
-        )
+        argv = [str(REPOSITORY / "tools/as-student"), *(["--single"] if map == "single" else [])]
+        argv += ["env", *(f"{name}={value}" for name, value in environment.items())]
+        argv += [str(REPOSITORY / ".venv/bin/python"), "-m", "pytest", "-p", "no:cacheprovider", "-q", "--no-header", file]
         done = subprocess.run(
-            ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
+            [*argv, *(["-k", keyword] if keyword else [])],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+            cwd=REPOSITORY,
         )
         sys.stdout.write(done.stdout)
         if done.returncode:
-            pytest.fail(f"as {USER} ({map} map), status {done.returncode}:\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}", pytrace=False)
+            pytest.fail(
+                f"as a plain user ({map} map), status {done.returncode}:\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}", pytrace=False
+            )
         return done.stdout
 
     return run

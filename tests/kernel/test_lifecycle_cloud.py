@@ -1,4 +1,4 @@
-"""A whole cloud's life by the command line: what is there afterwards, what survives what. As root, and again as a plain user."""
+"""A whole cloud's life by the command line: what is there afterwards, what survives what."""
 
 from __future__ import annotations
 
@@ -18,14 +18,10 @@ import pytest
 from pileus.config import Paths
 from pileus.drivers.datacenter import outbound
 from pileus.drivers.datacenter.process import started
+from tests.kernel.conftest import has_subordinate_ids
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.single_map]
 PILEUS = [sys.executable, "-m", "pileus"]
-
-
-@pytest.mark.parametrize("map", ["subuid", "single"])
-def test_all_of_this_as_a_plain_user(as_user: Callable[..., str], map: str) -> None:
-    assert " passed" in as_user(map, __file__)
 
 
 def pileus(*argv: str, status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -226,6 +222,6 @@ def test_doctor_says_what_there_is(home: Path) -> None:
     done = subprocess.run([*PILEUS, "doctor", "-f", "json"], capture_output=True, text=True, timeout=60)
     findings = {one["probe"]: one["verdict"] for one in json.loads(done.stdout)}
     assert findings["datacenter"] == findings["tun"] == findings["sysctl"] == "ok"
-    assert findings["guest uids"] == ("limited" if os.environ.get("PILEUS_TEST_MAP") == "single" else "ok")
+    assert findings["guest uids"] == ("ok" if has_subordinate_ids() else "limited")
     assert done.returncode == ("missing" in findings.values())
     assert traces(home) == {"processes": [], "mounts": [], "sockets": []}

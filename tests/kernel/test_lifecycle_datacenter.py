@@ -1,4 +1,4 @@
-"""The datacenter as such: holder, namespaces, network namespaces, adoption, end. As root, and again as a plain user with either map."""
+"""The datacenter as such: holder, namespaces, network namespaces, adoption, end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,15 +16,9 @@ from pileus.config import Paths
 from pileus.drivers.datacenter import Datacenter, Exit, Holder, HolderError, attach, start
 from pileus.drivers.datacenter.client import holder_pid
 from pileus.errors import HostError
-from tests.kernel.conftest import Inside, in_child
+from tests.kernel.conftest import Inside, has_subordinate_ids, in_child
 
-pytestmark = pytest.mark.kernel
-MAP = os.environ.get("PILEUS_TEST_MAP", "root")
-
-
-@pytest.mark.parametrize("map", ["subuid", "single"])
-def test_all_of_this_as_a_plain_user(as_user: Callable[..., str], map: str) -> None:
-    assert " passed" in as_user(map, __file__)
+pytestmark = [pytest.mark.kernel, pytest.mark.single_map]
 
 
 def read_pipe(holder: Holder, argv: list[str], **options: object) -> str:
@@ -43,7 +36,7 @@ def read_pipe(holder: Holder, argv: list[str], **options: object) -> str:
 
 def test_uids_are_as_this_user_may_have_them(inside: Inside) -> None:
     count = inside(lambda dc: dc.uid_count)
-    assert count == (0 if MAP == "single" else 65536)
+    assert count == (65536 if has_subordinate_ids() else 0)
 
 
 def test_processes_are_as_the_host_sees_them(inside: Inside) -> None:

@@ -1,4 +1,4 @@
-"""`pileus exec`: who the student is in there, what is seen, how it ends. As root, and again as a plain user with either map."""
+"""`pileus exec`: who the student is in there, what is seen, how it ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,8 @@ from pileus.drivers.datacenter import attach, start
 from pileus.drivers.datacenter.client import holder_pid
 from tests.kernel.conftest import in_child
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.single_map]
 PILEUS = [sys.executable, "-m", "pileus"]
-
-
-@pytest.mark.parametrize("map", ["subuid", "single"])
-def test_all_of_this_as_a_plain_user(as_user: Callable[..., str], map: str) -> None:
-    assert " passed" in as_user(map, __file__)
 
 
 @pytest.fixture
