@@ -38,7 +38,7 @@ def test_a_block_that_means_nothing_is_refused(block: str, tmp_path: Path) -> No
         text.parse(f"# Lab\n\n{block}\n", tmp_path)
 
 
-def test_looking_before_creating() -> None:
+def test_looking_before_creating(tmp_path: Path) -> None:
     asked: list[list[str]] = []
     there = {
         "network": [{"Name": "private"}],
@@ -50,7 +50,7 @@ def test_looking_before_creating() -> None:
         asked.append(argv)
         return json.dumps(there[" ".join(argv[1:-3])])
 
-    look = Looker(run)
+    look = Looker(run, tmp_path)
     assert look.done("openstack network create private")
     assert not look.done("openstack network create other")
     assert not look.done("openstack security group create HTTP")
@@ -63,3 +63,29 @@ def test_looking_before_creating() -> None:
     assert len(asked) == 4
     assert was_done("ConflictException: 409: Security group rule already exists.")
     assert not was_done("HttpException: 500")
+
+
+def test_what_was_built_and_uploaded_is_not_built_again(tmp_path: Path) -> None:
+    images = [{"Name": "done", "Status": "active"}, {"Name": "broken-off", "Status": "queued"}]
+    look = Looker(lambda argv: json.dumps(images), tmp_path)
+    assert look.done("pileus image build micro --packages python3 --name done")
+    assert not look.done("pileus image build micro --name broken-off")
+    assert not look.done("pileus image build micro --name other")
+
+
+def test_a_keypair_whose_private_half_got_lost_is_made_again(tmp_path: Path) -> None:
+    asked: list[list[str]] = []
+
+    def run(argv: list[str]) -> str:
+        asked.append(argv)
+        return json.dumps([{"Name": "key"}])
+
+    command = "openstack keypair create --private-key key.pem key"
+    look = Looker(run, tmp_path)
+    (tmp_path / "key.pem").touch()
+    assert not look.done(command)
+    assert asked[-1] == ["openstack", "keypair", "delete", "key"]
+    (tmp_path / "key.pem").write_text("a key")
+    asked.clear()
+    assert look.done(command)
+    assert ["openstack", "keypair", "delete", "key"] not in asked

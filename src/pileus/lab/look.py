@@ -9,6 +9,7 @@ import json
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 Run = Callable[[list[str]], str]  # argv -> what it printed; raises when it fails
@@ -32,6 +33,7 @@ class Looker:
     """Asks the cloud, once per kind and step: what a step has made is remembered until the next."""
 
     run: Run
+    folder: Path  # where the commands put their files
     _seen: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def forget(self) -> None:
@@ -47,12 +49,24 @@ class Looker:
         if argv[:1] != ["openstack"] or "create" not in argv:
             return False
         noun = " ".join(argv[1 : argv.index("create")])
+        if noun == "keypair" and "--private-key" in argv and not self._has(argv[argv.index("--private-key") + 1]):
+            self._withdraw(argv[-1])
+            return False
         if noun in NAMED:
             return any(row[NAMED[noun]] == argv[-1] for row in self._list(noun))
         if noun == "floating ip" and "--floating-ip-address" in argv:
             wanted = argv[argv.index("--floating-ip-address") + 1]
             return any(row["Floating IP Address"] == wanted for row in self._list(noun))
         return False
+
+    def _has(self, file: str) -> bool:
+        path = self.folder / file
+        return path.exists() and path.stat().st_size > 0
+
+    def _withdraw(self, keypair: str) -> None:
+        """A private key is told once: if that answer was lost, its public half is of no use."""
+        if any(row["Name"] == keypair for row in self._list("keypair")):
+            self.run(["openstack", "keypair", "delete", keypair])
 
     def _list(self, noun: str) -> list[dict[str, Any]]:
         if noun not in self._seen:

@@ -54,7 +54,7 @@ class Runner:
         _script(binaries / "openstack", [str(openstack_client())])
         _script(binaries / "pileus", [sys.executable, "-m", "pileus"])
         self.environment = {**os.environ, **self.environment, "PATH": f"{binaries}:{os.environ.get('PATH', os.defpath)}"}
-        self._looker = Looker(lambda argv: self._run(argv))
+        self._looker = Looker(lambda argv: self._run(argv), self.folder)
 
     def run(self) -> int:
         """Everything in order. Returns how many checks passed. Raises HostError (a command failed) or CheckFailed."""
