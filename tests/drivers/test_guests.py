@@ -333,6 +333,20 @@ async def test_a_guest_has_no_rights_and_no_files_of_the_user(qemu: Rig) -> None
 
 
 @pytest.mark.kernel
+async def test_a_guest_whose_qemu_was_told_to_end_has_not_powered_itself_off(qemu: Rig) -> None:
+    os.kill(process_of(await qemu.bring("on")).pid, signal.SIGTERM)
+    facts = await qemu.until(lambda facts: not facts.living)
+    assert dict(facts.ended) == {1: -signal.SIGTERM}
+
+
+@pytest.mark.kernel
+async def test_two_guests_share_a_base(qemu: Rig) -> None:
+    await qemu.bring("on")
+    assert list((await qemu.bring("on", id=OTHER)).living) == [1]
+    assert list((await qemu.facts()).living) == [1]
+
+
+@pytest.mark.kernel
 async def test_a_guest_that_stops_answering_is_killed(qemu: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pileus.drivers.qemu.driver.TERM_SECONDS", 0.3)
     process = process_of(await qemu.bring("on"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from pileus.compute.host import Guest, Nic
@@ -69,13 +70,13 @@ def test_each_card_has_its_tap_and_address() -> None:
 
 
 def test_the_disk_is_an_overlay_and_the_base_is_read_only() -> None:
-    nodes = {
-        node.partition("node-name=")[2].partition(",")[0]: node for node in values(build(Machine(ID, GUEST, "tcg", BOOT)), "-blockdev")
-    }
-    assert "read-only=on" in nodes["base"]
-    assert "read-only=on" in nodes["base-file"]
-    assert "backing=base" in nodes["root"]
-    assert "read-only" not in nodes["root"] + nodes["root-file"]
+    nodes = {}
+    for text in values(build(Machine(ID, GUEST, "tcg", BOOT)), "-blockdev"):
+        node = json.loads(text) if text.startswith("{") else dict(pair.split("=", 1) for pair in text.split(","))
+        nodes[node["node-name"]] = node
+    assert (nodes["base"]["read-only"], nodes["base"]["backing"], nodes["base-file"]["read-only"]) == (True, None, "on")
+    assert nodes["root"]["backing"] == "base"
+    assert "read-only" not in nodes["root"].keys() | nodes["root-file"].keys()
 
 
 def test_it_is_confined_and_says_who_it_is() -> None:

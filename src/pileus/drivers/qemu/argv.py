@@ -109,7 +109,8 @@ def _disks(machine: Machine, fds: Mapping[str, int]) -> list[str]:
     argv = [
         *("-add-fd", f"fd={fds['disk']},set=2", "-add-fd", f"fd={fds['base']},set=3"),
         *("-blockdev", "driver=file,node-name=base-file,filename=/dev/fdset/3,read-only=on"),
-        *("-blockdev", "driver=qcow2,node-name=base,file=base-file,read-only=on"),
+        # whatever its header may name behind it is not looked for
+        *("-blockdev", '{"driver": "qcow2", "node-name": "base", "file": "base-file", "read-only": true, "backing": null}'),
         *("-blockdev", "driver=file,node-name=root-file,filename=/dev/fdset/2,discard=unmap"),
         *("-blockdev", "driver=qcow2,node-name=root,file=root-file,backing=base,discard=unmap"),
         *("-device", f"virtio-blk-pci,drive=root,id=root-disk,serial={machine.id[:20]},bootindex=1"),

@@ -114,7 +114,7 @@ class QemuGuests:
                 living.setdefault(guest[0], {})[guest[1]] = Process(process.pid, process.start)
         for name, end in over.items():
             if (guest := parse_name(name)) and id in (None, guest[0]):
-                ended.setdefault(guest[0], {})[guest[1]] = end.status
+                ended.setdefault(guest[0], {})[guest[1]] = end.status or self._terminated(guest[0])
         disks = self.disks.observe(id)
         return {
             one: Facts(
@@ -126,6 +126,14 @@ class QemuGuests:
             )
             for one in {*living, *ended, *disks}
         }
+
+    def _terminated(self, id: str) -> int:
+        """QEMU ends with status 0 as well when somebody else sends it SIGTERM: that is no guest that powered itself off."""
+        try:
+            said = (self.disks.folder(id) / WORDS).read_bytes()[-4096:]
+        except OSError:
+            return 0
+        return -signal.SIGTERM if b"terminating on signal" in said else 0
 
     async def console(self, id: str) -> Stream:
         path = str(self.disks.folder(id) / SERIAL)

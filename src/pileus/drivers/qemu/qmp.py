@@ -12,7 +12,7 @@ from typing import Any
 
 from pileus.errors import HostError
 
-TIMEOUT = 10.0  # seconds for one answer; a loaded host under TCG takes its time to start
+TIMEOUT = 30.0  # seconds for one answer; a loaded machine takes its time to start a QEMU
 LINE_MAX = 1 << 20  # bytes
 
 

@@ -10,7 +10,10 @@ KNOWN = (
     (re.compile(r"no space left on device", re.I), "this machine's disk is full"),
     (re.compile(r"could not access kvm|failed to initialize kvm|/dev/kvm", re.I), "this machine's KVM refused to run it"),
     (re.compile(r"image is corrupt|not in qcow2 format|invalid .*qcow2", re.I), "its disk is damaged"),
-    (re.compile(r"could not load kernel|loading elf kernel|PVH|invalid kernel header|kernel image", re.I), "its kernel image is not one that can be started"),
+    (
+        re.compile(r"could not load kernel|loading elf kernel|PVH|invalid kernel header|kernel image", re.I),
+        "its kernel image is not one that can be started",
+    ),
 )
 
 
