@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import json
 import os
 import select
 import shutil
@@ -18,30 +17,20 @@ import subprocess
 import tempfile
 import threading
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import pileus
 from pileus.drivers.datacenter import Datacenter
 from pileus.drivers.linuxnet import Linuxnet
 from pileus.kit.clock import Clock
 from pileus.kit.context import Cloud
 from pileus.kit.loop import Loop
-from pileus.kit.store import Store, migrations_in
 from pileus.network.live import Live, MetadataHandler
 from pileus.network.reconcile import Reconciler
+from tests.network_rows import Rows, new_store
 
-HERE = Path(pileus.__file__).parent
 FLAGS = 0x0002 | 0x1000 | 0x4000  # IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
-PROJECT, OTHER = "1" * 32, "2" * 32
-
-
-def new_store() -> Store:
-    folders = ("openstack", "identity", "image", "network", "compute")
-    return Store(":memory:", migrations_in(*(HERE / name for name in folders)), synchronous="off")
 
 
 @dataclass
@@ -199,12 +188,12 @@ def play(inside: Any, scene: Callable[[Lan], Awaitable[None]], **options: Any) -
     inside(call)
 
 
-class Lan:
-    """Rows are written here by hand, as the API's actions would."""
+class Lan(Rows):
+    """Rows, the looks that make them so, and guests."""
 
     def __init__(self, datacenter: Datacenter, metadata: MetadataHandler | None = None, **live: Any) -> None:
         self.datacenter = datacenter
-        self.store = new_store()
+        super().__init__(new_store())
         self.loop = Loop()
         self.cloud = Cloud(self.store, Clock(), self.loop.wake)
         self.driver = Linuxnet(datacenter.netns)
@@ -236,75 +225,6 @@ class Lan:
         for stop in self.stops:
             os.write(stop, b"x")
         shutil.rmtree(self.folder)
-
-    # -- rows -------------------------------------------------------------------------------------------------------------
-
-    def insert(self, table: str, **values: Any) -> str:
-        id = str(values.pop("id", None) or uuid.uuid4())
-        row = {"id": id, "project_id": PROJECT, "created_at": 1, "updated_at": 1, **values}
-        packed = {key: json.dumps(value) if isinstance(value, list | dict) else value for key, value in row.items()}
-        self.store.insert(table, packed)
-        return id
-
-    def network(self, cidr: str, **values: Any) -> tuple[str, str]:
-        """(network, subnet) with a gateway at the range's first address."""
-        gateway = values.pop("gateway_ip", cidr.rpartition(".")[0] + ".254" if ":" not in cidr else None)
-        subnet = {key: values.pop(key) for key in ("host_routes", "dns_nameservers", "enable_dhcp") if key in values}
-        network = self.insert("network", **values)
-        project = values.get("project_id", PROJECT)
-        made = {"network_id": network, "ip_version": 6 if ":" in cidr else 4, "cidr": cidr, "gateway_ip": gateway, "allocation_pools": []}
-        return network, self.insert("subnet", project_id=project, **made, **subnet)
-
-    def public(self) -> tuple[str, str]:
-        return self.network(
-            "192.168.37.0/24",
-            external=1,
-            physical_network="public",
-            network_type="flat",
-            mtu=1500,
-            gateway_ip="192.168.37.1",
-            enable_dhcp=0,
-        )
-
-    def port(self, network: str, subnet: str, ip: str, groups: Iterable[str] = (), **values: Any) -> str:
-        number = len(self.store.find("port", hidden=True)) + 1
-        made = {"mac_address": f"fa:16:3e:00:00:{number:02x}", "device_id": str(uuid.uuid4()), "device_owner": "compute:nova"}
-        id = self.insert("port", network_id=network, **{**made, **values})
-        self.store.insert("fixed_ip", {"port_id": id, "subnet_id": subnet, "network_id": network, "ip_address": ip})
-        for group in groups:
-            self.store.insert("port_security_group", {"port_id": id, "security_group_id": group})
-        return id
-
-    def group(self, *rules: dict[str, Any], egress: bool = True, **values: Any) -> str:
-        id = self.insert("security_group", name="g", **values)
-        if egress:
-            self.rule(id, direction="egress")
-            self.rule(id, direction="egress", ethertype="IPv6")
-        for rule in rules:
-            self.rule(id, **rule)
-        return id
-
-    def rule(self, group: str, **values: Any) -> str:
-        made = {"direction": "ingress", "ethertype": "IPv4", "security_group_id": group}
-        return self.insert("security_group_rule", **{**made, **values})
-
-    def router(self, *inside: tuple[str, str, str], outside: tuple[str, str, str] | None = None, **values: Any) -> str:
-        """A router with legs (network, subnet, address)."""
-        id = self.insert("router", **values)
-        for network, subnet, ip in inside:
-            self.port(network, subnet, ip, device_id=id, device_owner="network:router_interface", port_security_enabled=0)
-        if outside:
-            leg = self.port(*outside, device_id=id, device_owner="network:router_gateway", port_security_enabled=0)
-            self.store.update("router", id, {"gateway_network_id": outside[0], "gateway_port_id": leg})
-        return id
-
-    def floating(self, public: tuple[str, str], address: str, router: str, port_id: str) -> str:
-        id = str(uuid.uuid4())
-        place = self.port(*public, address, device_id=id, device_owner="network:floatingip", port_security_enabled=0)
-        fixed = self.store.first("fixed_ip", {"port_id": port_id})
-        assert fixed
-        values = {"floating_network_id": public[0], "floating_ip_address": address, "floating_port_id": place, "port_id": port_id}
-        return self.insert("floating_ip", id=id, **values, fixed_ip_address=fixed["ip_address"], router_id=router)
 
     async def pair(self, first: Iterable[str], second: Iterable[str], **ports: Any) -> tuple[Guest, Guest]:
         """Two guests on a network of their own, 10.0.2.1 and 10.0.2.2, in these groups."""

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.kernel.lan import OTHER, PROJECT, Guest, Lan, play, until
+from tests.kernel.lan import Guest, Lan, play, until
+from tests.network_rows import OTHER, PROJECT
 
 pytestmark = pytest.mark.kernel
 

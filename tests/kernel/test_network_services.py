@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from pileus.network.live import MetadataRequest, MetadataResponse, dhcp
-from tests.kernel.lan import OTHER, Guest, Lan, play, udp
+from tests.kernel.lan import Guest, Lan, play, udp
+from tests.network_rows import OTHER
 
 pytestmark = pytest.mark.kernel
 

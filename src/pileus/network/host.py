@@ -69,7 +69,6 @@ class PortWant(Want, frozen=True, kw_only=True):
     secure: bool = True  # False: anything goes
     groups: tuple[str, ...] = ()
     stateful: bool = True
-    routers: tuple[tuple[str, str], ...] = ()  # (router, its leg's port) on this network: who must know our MAC beforehand
 
     @property
     def guard(self) -> str:

@@ -9,7 +9,7 @@ import socket
 import struct
 from collections.abc import Sequence
 
-from pileus.drivers.linuxnet import network, nfnetlink, router, rtnetlink, rules
+from pileus.drivers.linuxnet import network, nfnetlink, rtnetlink, rules
 from pileus.drivers.linuxnet.machine import BRIDGE_INDEX, Machine, find, links
 from pileus.errors import HostError
 from pileus.network.host import PortFacts, PortWant, Step
@@ -133,7 +133,6 @@ def _attach(machine: Machine, want: PortWant, name: str, tap: str) -> None:
             rtnetlink.add_forwarding(link.index, want.mac),
             rtnetlink.set_link(link.index, up=want.up),
         )
-    router.introduce(machine, want)
 
 
 def _remove(machine: Machine, name: str, tap: str) -> None:
@@ -149,4 +148,3 @@ def _unguard(machine: Machine, want: PortWant, name: str, tap: str) -> None:
     with machine.route(name) as route:
         gone = (rtnetlink.delete_neighbour(BRIDGE_INDEX, ip) for ip in want.addresses if ":" not in ip)
         route.request(*gone, ignore=(errno.ENOENT, errno.ESRCH))
-    router.forget(machine, want)

@@ -7,14 +7,14 @@ import errno
 import ipaddress
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from pileus.drivers.linuxnet import network, nfnetlink, rtnetlink, rules
 from pileus.drivers.linuxnet.machine import BRIDGE_INDEX, Machine, find, links
 from pileus.drivers.linuxnet.netlink import Message
 from pileus.errors import HostError
-from pileus.network.host import Leg, LegFacts, Neighbour, PortWant, Route, RouterFacts, RouterWant, Step, Want
+from pileus.network.host import Leg, LegFacts, Neighbour, Route, RouterFacts, RouterWant, Step, Want
 
 PREFIX = "rtr-"
 INSIDE, OUTSIDE = "qr-", "qg-"  # legs in the router's namespace
@@ -194,25 +194,3 @@ def announce(device: str, mac: str, address: str) -> socket.socket:
         sock.bind((device, 0))
         sock.send(frame)
     return sock
-
-
-# -- what ports tell routers ------------------------------------------------------------------------------------------------------
-
-
-def introduce(machine: Machine, want: PortWant) -> None:
-    """Let the routers on a port's network know its MAC. One that is not there yet will learn it when it is made."""
-    _tell(machine, want, lambda index, ip: rtnetlink.add_neighbour(index, ip, want.mac))
-
-
-def forget(machine: Machine, want: PortWant) -> None:
-    _tell(machine, want, rtnetlink.delete_neighbour)
-
-
-def _tell(machine: Machine, want: PortWant, message: Callable[[int, str], Message]) -> None:
-    for router_id, leg in want.routers:
-        name = namespace(router_id)
-        if not machine.exists(name):
-            continue
-        with machine.route(name) as route:
-            if link := find(route, leg_name(leg, external=False)) or find(route, leg_name(leg, external=True)):
-                route.request(*(message(link.index, ip) for ip in want.addresses), ignore=GONE)

@@ -192,7 +192,7 @@ def antispoof(want: PortWant) -> list[str]:
     for pair in want.pairs:
         places.setdefault(pair.mac, []).append(pair.prefix)
     rules = [
-        "ether type { vlan, 0x88a8 } drop",  # the kernel takes tags off before it looks: only this sees them, and br_netfilter passes them by
+        "ether type { vlan, 0x88a8 } drop",  # only this sees a tag that the kernel took off, and br_netfilter does not look below it
         "meta protocol ip udp sport 67 udp dport 68 drop",
         "meta protocol ip6 icmpv6 type { 134, 137 } drop",
         "meta protocol ip6 udp sport 547 udp dport 546 drop",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from pileus.errors import HostError
 from pileus.kit.context import Cloud
@@ -57,13 +57,21 @@ class Silence:
         return None
 
 
+class Told(NamedTuple):
+    """What groups and routers know of a port."""
+
+    guard: str = ""
+    groups: tuple[str, ...] = ()
+
+
 class Reconciler:
     """The looks of the four kinds of this service."""
 
     def __init__(self, cloud: Cloud, driver: Networks, live: Responders | None = None) -> None:
         self.cloud, self.store, self.driver = cloud, cloud.store, driver
         self.live: Responders = live or Silence()
-        self._groups: dict[str, tuple[str, ...]] = {}  # what each port's guard refers to, as far as we know
+        self._told: dict[str, Told] = {}  # by port
+        self._renewed: set[str] = set()  # networks that were changed under those who are on them
         self._allowed: dict[str, frozenset[object]] = {}  # by object, what it allowed when open flows were last held against it
 
     def looks(self) -> dict[str, Look]:
@@ -98,10 +106,24 @@ class Reconciler:
         steps = plan_network(want, facts)
         if "make_namespace" in verbs(steps):
             self.live.close("network", id)  # whatever was served there is no more
+        if verbs(steps) & {"make_namespace", "set_bridge", "load_rules"}:
+            self._renewed.add(id)
         await self.driver.apply(want, steps)
         await self.live.serve("network", id)
         self._note("network", id, {"host_status": "ACTIVE", "host_error": None})
+        if id in self._renewed:
+            self._renewed.discard(id)
+            self._wake_neighbours(id)
         return None
+
+    def _wake_neighbours(self, id: str) -> None:
+        """What is on a network must be made again with it, or has another MTU or state now: guests' ports, and routers' legs."""
+        for port in self.store.find("port", {"network_id": id}):
+            self._told.pop(port["id"], None)
+            if rows.is_bound(port):
+                self.cloud.wake_now("port", port["id"])
+            elif port["device_owner"] in rows.LEGS:
+                self.cloud.wake_now("router", port["device_id"])
 
     async def _end_network(self, want: NetworkWant) -> None:
         self.live.close("network", want.id)
@@ -176,30 +198,34 @@ class Reconciler:
             self._wait("network", want.network_id)
         steps = plan_port(want, facts)
         await self.driver.apply(want, steps)
-        if verbs(steps) & {"guard", "unguard"}:
-            self._wake_groups(want, wanted)
         if not want.gone:
             network = self.store.get("network", want.network_id)
             up = wanted and want.up and bool(network and network["admin_state_up"])
             self._note("port", want.id, {"status": "ACTIVE" if up else "DOWN", "host_error": None})
-        if "unguard" in verbs(steps):
-            await self.cut(want.network_id, set(want.addresses))
-        elif "guard" in verbs(steps) and facts and facts.guard:
-            await self.judge(want.network_id)
+        await self._tell(want, facts, Told(want.guard, want.groups) if wanted else Told())
         if want.gone:
             self._forget_port(want.id)
 
-    def _wake_groups(self, want: PortWant, wanted: bool) -> None:
-        """What a port's guard is about has changed: its groups have other members now, or are needed elsewhere."""
-        before = self._groups.pop(want.id, ())
-        if wanted:
-            self._groups[want.id] = want.groups
-        for group in {*before, *want.groups}:
+    async def _tell(self, want: PortWant, facts: PortFacts | None, now: Told) -> None:
+        """When a port's guard is another than others were told of: groups have other members, or are needed elsewhere, and open flows are
+        held against it. A new port has none; one that is on its way out must not leave any to the next with its addresses."""
+        before = self._told.get(want.id)
+        if before == now and not want.gone:
+            return
+        for group in {*(before.groups if before else ()), *want.groups}:
             self.cloud.wake_now("security_group", group)
+        for leg in self.store.find("port", {"network_id": want.network_id, "device_owner": rows.LEGS}):
+            self.cloud.wake_now("router", leg["device_id"])  # it knows beforehand who is where
+        if not now.guard and (want.gone or before):
+            await self.cut(want.network_id, set(want.addresses))
+        elif before or (facts and facts.guard):
+            await self.judge(want.network_id)
+        self._told[want.id] = now
 
     def _forget_port(self, id: str) -> None:
         with self.store.transaction(durable=False):
             self.store.delete("port", {"id": id})
+        self._told.pop(id, None)
 
     # -- security group -----------------------------------------------------------------------------------------------------
 
@@ -360,8 +386,9 @@ class Reconciler:
             known.add(place)
             facts = found.get(place)
             want = rows.port_want(self.store, row)
-            self._groups[row["id"]] = want.groups
             assert facts is None or isinstance(facts, PortFacts)
+            if want.tap and facts and facts.guard == want.guard:
+                self._told[row["id"]] = Told(want.guard, want.groups)  # all groups are compared at start
             settled = facts is not None and not plan_port(want, facts) and row["status"] == "ACTIVE"
             if not settled or row["gone"]:
                 self.cloud.wake_now("port", row["id"])

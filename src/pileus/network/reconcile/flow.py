@@ -36,7 +36,9 @@ class Judge:
 
     def _end(self, flow: Flow, own: str, other: str, direction: str) -> bool:
         owners = self.owners(own)
-        return not owners or any(self._port(port, flow, other, direction) for port in owners)
+        if not owners:
+            return not self._is_vacant(own)
+        return any(self._port(port, flow, other, direction) for port in owners)
 
     def _port(self, port: Row, flow: Flow, other: str, direction: str) -> bool:
         if not port["port_security_enabled"]:
@@ -76,6 +78,11 @@ class Judge:
                 found = [port for port in self.store.query(sql, self.network_id) if _has_pair(port, address)]
             self._owners[address] = found
         return self._owners[address]
+
+    def _is_vacant(self, address: str) -> bool:
+        """Whether an address is a port's that no device has."""
+        sql = "SELECT 1 FROM fixed_ip f JOIN port p ON p.id = f.port_id WHERE f.network_id = ? AND f.ip_address = ?"
+        return bool(self.store.query(f"{sql} AND (p.device_id = '' OR p.gone = 1)", self.network_id, address))
 
     def rules(self, group: str) -> tuple[Rule, ...]:
         if group not in self._rules:

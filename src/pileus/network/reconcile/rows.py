@@ -76,8 +76,6 @@ def port_want(store: Store, row: Row) -> PortWant:
         " WHERE b.port_id = ? AND g.gone = 0 ORDER BY g.id",
         row["id"],
     )
-    legs = store.find("port", {"network_id": row["network_id"], "device_owner": LEGS}, order="id")
-    secure = bool(row["port_security_enabled"])
     pairs = json.loads(row["allowed_address_pairs"])
     return PortWant(
         id=row["id"],
@@ -89,10 +87,9 @@ def port_want(store: Store, row: Row) -> PortWant:
         mtu=network["mtu"] if network else 1450,
         addresses=tuple(addresses_of(store, row["id"])),
         pairs=tuple(sorted(Pair(pair["ip_address"], pair.get("mac_address") or row["mac_address"]) for pair in pairs)),
-        secure=secure,
+        secure=bool(row["port_security_enabled"]),
         groups=tuple(group["id"] for group in groups),
         stateful=all(group["stateful"] for group in groups),
-        routers=tuple((leg["device_id"], leg["id"]) for leg in legs if leg["device_id"]) if secure else (),
     )
 
 
