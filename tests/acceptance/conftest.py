@@ -1,4 +1,4 @@
-"""What the acceptance tests share: a line of figures on the terminal, and the kernel tests' way to become a plain user."""
+"""What the acceptance tests share: a line of figures on the terminal."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.kernel.conftest import as_user, home
-
-__all__ = ["as_user", "home"]
 Tell = Callable[[str], None]
 
 
