@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 class Clock:
@@ -27,11 +28,17 @@ class ManualClock(Clock):
         self._now += int(seconds * 1_000_000)
 
 
+@lru_cache(4096)
+def _second(seconds: int) -> str:
+    """Kept, because a list shows the same few moments again and again, and formatting one costs as much as the rest of its row."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def iso(micros: int | None, *, fraction: bool = False, zone: str = "Z") -> str | None:
     """A time as APIs write it, `2026-11-24T00:32:10Z`; with `fraction`, six digits of it; `zone` is what follows."""
     if micros is None:
         return None
-    text = datetime.fromtimestamp(micros // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    text = _second(micros // 1_000_000)
     return f"{text}.{micros % 1_000_000:06d}{zone}" if fraction else text + zone
 
 

@@ -7,10 +7,11 @@ A version before the table's first break has no span.
 from __future__ import annotations
 
 import bisect
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+import msgspec
 
 from pileus.errors import Fault
 from pileus.kit.clock import iso
@@ -21,6 +22,7 @@ FOREVER: Version = (99, 9999)
 FIRST: Version = (0, 0)
 
 Show = Callable[[Row, Context], Any]
+unpack: Callable[[str], Any] = msgspec.json.Decoder().decode  # a column of JSON text; five times as fast as json.loads
 Relation = Callable[[Store, list[Row]], None]
 Verb = Literal["create", "update"]
 
@@ -255,7 +257,7 @@ def when(column: str, *, fraction: bool = False, zone: str = "Z") -> Show:
 
 def unpacked(column: str) -> Show:
     """A column of JSON text as the value it holds."""
-    return lambda row, ctx: json.loads(row[column]) if row[column] is not None else None
+    return lambda row, ctx: unpack(row[column]) if row[column] is not None else None
 
 
 def constant(value: Any) -> Show:

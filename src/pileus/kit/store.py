@@ -43,8 +43,10 @@ def migrations_in(*folders: Path) -> list[Migration]:
     return found
 
 
-def _dict(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> Row:
-    return {column[0]: value for column, value in zip(cursor.description, values, strict=True)}
+def _rows(cursor: sqlite3.Cursor) -> list[Row]:
+    """What a cursor has to give, as dicts. The names are looked up once: a row factory would look them up for each row."""
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, values, strict=False)) for values in cursor]
 
 
 class Store:
@@ -53,7 +55,6 @@ class Store:
     def __init__(self, path: Path | str, migrations: Iterable[Migration], *, synchronous: Literal["full", "off"] = "full") -> None:
         self.path = path
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
-        self._db.row_factory = _dict
         self._depth = 0
         self._after: list[Callable[[], None]] = []
         self._promise, self._note = ("OFF", "OFF") if synchronous == "off" else ("FULL", "NORMAL")
@@ -115,7 +116,7 @@ class Store:
 
     def query(self, sql: str, *values: Any, **named: Any) -> list[Row]:
         """The rows that a SELECT gives."""
-        return self._db.execute(sql, named or values).fetchall()
+        return _rows(self._db.execute(sql, named or values))
 
     def execute(self, sql: str, *values: Any, **named: Any) -> int:
         """Run a statement that writes; returns how many rows it touched."""
@@ -139,7 +140,7 @@ class Store:
             sql += f" ORDER BY {order}"
         if limit is not None:
             sql += f" LIMIT {int(limit)}"
-        return self._db.execute(sql, values).fetchall()
+        return _rows(self._db.execute(sql, values))
 
     def count(self, table: str, where: Where | None = None, *, hidden: bool = False) -> int:
         text, values = condition(where or {})
@@ -174,8 +175,7 @@ class Store:
         return self._never_null[table]
 
     def _one(self, sql: str, values: tuple[Any, ...]) -> Row | None:
-        row: Row | None = self._db.execute(sql, values).fetchone()
-        return row
+        return next(iter(_rows(self._db.execute(sql, values))), None)
 
     # -- upkeep ------------------------------------------------------------------------------------------------------------
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from pileus.compute.resources.words import BOOL, Name, words
 from pileus.kit.context import Context
-from pileus.kit.resource import Field, Mismatch, Resource, flag, unpacked
+from pileus.kit.resource import Field, Mismatch, Resource, flag, unpack, unpacked
 from pileus.kit.store import Row
 from pileus.openstack.types import Int, Map, Str
 
@@ -98,12 +97,12 @@ def brief(row: Row, ctx: Context) -> Row:
 
 def embedded(row: Row, ctx: Context) -> Row:
     """The copy that a server's row carries, as it is shown inside the server from 2.47 on."""
-    copy = json.loads(row["flavor"])
+    copy = unpack(row["flavor"])
     names = ("vcpus", "ram", "disk", "ephemeral", "swap")
     return {name: copy[name] for name in names} | {"original_name": copy["name"], "extra_specs": copy["extra_specs"]}
 
 
 def reference(row: Row, ctx: Context) -> Row:
     """The flavor of a server until 2.46: its id, and where to read it."""
-    id = json.loads(row["flavor"])["id"]
+    id = unpack(row["flavor"])["id"]
     return {"id": id, "links": [{"rel": "bookmark", "href": f"{ctx.base_url}/flavors/{id}"}]}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 from typing import Any
 
 from pileus.compute import relations, versions
@@ -17,7 +16,7 @@ from pileus.compute.resources.words import ADMIN_PASS, BOOL, COUNT, IMAGE_REF, S
 from pileus.compute.states import DELETED, ERROR, IN_PROGRESS, status_of
 from pileus.kit.context import Context
 from pileus.kit.policy import ADMIN
-from pileus.kit.resource import Field, Resource, Type, constant, flag, tags_of, unpacked, when
+from pileus.kit.resource import Field, Resource, Type, constant, flag, tags_of, unpack, unpacked, when
 from pileus.kit.store import Row
 from pileus.openstack.types import Base64, Either, Enum, Int, List, Map, Obj, Str
 
@@ -58,7 +57,7 @@ def _image(row: Row, ctx: Context) -> Any:
 
 
 def _property(name: str) -> Any:
-    return lambda row, ctx: json.loads(row["image"]).get("properties", {}).get(name) or ""
+    return lambda row, ctx: unpack(row["image"]).get("properties", {}).get(name) or ""
 
 
 def _instance_name(row: Row, ctx: Context) -> str:
@@ -205,7 +204,7 @@ def _finish(shown: Row, row: Row) -> Row:
     if not row["group_names"]:
         del shown["security_groups"]
     if row["fault"] and row["vm_state"] in (ERROR, DELETED):
-        shown["fault"] = json.loads(row["fault"])
+        shown["fault"] = unpack(row["fault"])
     return shown
 
 
