@@ -36,11 +36,13 @@ class LocalHolder:
         name: str,
         argv: list[str],
         *,
+        netns: str | None = None,
         fds: dict[int, int] | None = None,
         log: str | None = None,
         uid: int | None = None,
         oom_score_adj: int = 0,
     ) -> Process:
+        assert netns is None, "there is only one network here"
         assert name not in self.living and name not in self.ended, f"{name} is already there"
         out = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         moved = {target: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 200) for target, fd in (fds or {}).items()}

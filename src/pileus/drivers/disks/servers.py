@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pileus.compute.host import BASE, DISK, GIB, ID, INITRD, KERNEL, Disk, Unfit
+from pileus.drivers.disks.overlay import overlay
 from pileus.errors import HostError
 from pileus.image.host import Folder
 from pileus.kit.shell import run
@@ -44,9 +45,9 @@ class ServerDisks:
     async def make(self, id: str, disk: Disk) -> None:
         """The overlay, last of all: where it is, everything is. Raises Unfit when the image is gone or larger than the flavor's disk."""
         folder = self.folder(id)
-        if virtual_size(folder / DISK) is not None:
-            return
         with _words(f"the disk of server {id}"):
+            if virtual_size(folder / DISK) is not None:
+                return
             self._link(self.images.base(disk.image), folder / BASE, disk.image)
             for image, name in ((disk.kernel, KERNEL), (disk.initrd, INITRD)):
                 if image:
@@ -57,10 +58,11 @@ class ServerDisks:
         size = disk.gib * GIB or least
         if size < least:
             raise Unfit(f"Image {disk.image} needs a disk of {-(-least // GIB)} GiB; the flavor has {disk.gib}.")
-        new = f"{DISK}.new"
-        await run("qemu-img", "create", "-q", "-f", "qcow2", "-b", BASE, "-F", "qcow2", new, str(size), cwd=folder)
+        new = folder / f"{DISK}.new"
         with _words(f"the disk of server {id}"):
-            os.replace(folder / new, folder / DISK)
+            new.write_bytes(overlay(size, BASE))
+            new.chmod(0o600)
+            os.replace(new, folder / DISK)
 
     async def grow(self, id: str, disk: Disk) -> None:
         """To the flavor's size; never smaller. Only while no guest has it."""

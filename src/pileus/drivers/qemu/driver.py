@@ -54,8 +54,8 @@ class Holder(Protocol):
     """Whoever starts and reaps processes: the datacenter's holder."""
 
     def spawn(
-        self, name: str, argv: list[str], *, fds: dict[int, int] | None = None, log: str | None = None, uid: int | None = None,
-        oom_score_adj: int = 0,
+        self, name: str, argv: list[str], *, netns: str | None = None, fds: dict[int, int] | None = None, log: str | None = None,
+        uid: int | None = None, oom_score_adj: int = 0,
     ) -> Running: ...  # fmt: skip
 
     def list(self) -> tuple[Mapping[str, Running], Mapping[str, Ended]]: ...
@@ -80,14 +80,23 @@ class QemuGuests:
     open_tap   a descriptor of the tap of a port, by the port's id
     uid_count  how many users guests may be given; 0: none
     data       the data folder as this process and the holder see it
+    netns      the network namespace that QEMU itself lives in, best one with nothing in it: a guest's packets go by its taps
     accel      auto, kvm or tcg
     """
 
     def __init__(
-        self, holder: Holder, disks: Disks, open_tap: Callable[[str], int], *, data: Path, uid_count: int = 0, accel: str = "auto"
+        self,
+        holder: Holder,
+        disks: Disks,
+        open_tap: Callable[[str], int],
+        *,
+        data: Path,
+        uid_count: int = 0,
+        netns: str | None = None,
+        accel: str = "auto",
     ) -> None:
         self.holder, self.disks, self.open_tap, self.uid_count = holder, disks, open_tap, uid_count
-        self.data = data
+        self.data, self.netns = data, netns
         self.accel = Accel(self._probe, data, accel)
         self._qboot = machine.has_firmware("qboot.rom")
 
@@ -285,7 +294,9 @@ class QemuGuests:
             for n, nic in enumerate(wanted.guest.nics):
                 have[f"tap{n}"] = opened(self.open_tap(nic.port))
             fds = {number: have[what] for what, number in line.fds.items()}
-            self.holder.spawn(name, line.argv, fds=fds, log=str(folder / WORDS), uid=wanted.guest.uid, oom_score_adj=OOM_SCORE_ADJ)
+            self.holder.spawn(
+                name, line.argv, netns=self.netns, fds=fds, log=str(folder / WORDS), uid=wanted.guest.uid, oom_score_adj=OOM_SCORE_ADJ
+            )
 
     async def _failed(self, name: str, folder: Path, wanted: Machine, error: HostError) -> HostError:
         """Clear away a guest that did not come up, and say why it did not."""
@@ -307,7 +318,7 @@ class QemuGuests:
         await asyncio.to_thread(self._forget, PROBE)  # left over from a control plane that was killed in the middle
         if PROBE not in (await self._list())[0]:
             uid = self.uid_count or None  # the last one: servers are given the first free
-            process = await asyncio.to_thread(lambda: self.holder.spawn(PROBE, argv, uid=uid))
+            process = await asyncio.to_thread(lambda: self.holder.spawn(PROBE, argv, netns=self.netns, uid=uid))
         else:
             process = (await self._list())[0][PROBE]
         ended = await self._ends(PROBE, process.pid, seconds)
