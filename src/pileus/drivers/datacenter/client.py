@@ -124,7 +124,8 @@ class Holder:
         """Start a process under a name that no living or unacknowledged one has; returns when the program runs.
 
         fds: the child's number -> ours. log: a path as the datacenter sees it, appended to. uid: inside the user namespace (groups stay).
-        Without `keep_caps` it has no capability and can gain none (a program whose file asks for one, like ping, does not start). env, cwd: the holder's own and `/` unless given.
+        Without `keep_caps` it has no capability and can gain none: a program whose file asks for one, like ping, does not start.
+        env, cwd: the holder's own and `/` unless given.
         """
         if keep_caps and uid:
             raise ValueError("only uid 0 keeps capabilities")

@@ -29,6 +29,7 @@ ADDRESS, GATEWAY, RESOLVER = "172.31.255.100", "172.31.255.2", "172.31.255.3"
 MTU = 65520
 READY_TIMEOUT = 10.0  # seconds; it takes 0.1
 RECORD = "outbound.json"
+COMMANDS = ("slirp4netns", "pasta", "passt")  # what the kernel calls their processes
 
 
 def tool(choice: Choice) -> str | None:
@@ -51,6 +52,7 @@ def start(paths: Folders, choice: Choice) -> str | None:
         return None
     if running(paths):
         return Path(program).name
+    _sweep(paths)
     holder = Holder(paths.run)
     lifeline, kept = os.pipe2(os.O_CLOEXEC)
     try:
@@ -117,11 +119,16 @@ def _failed(process: subprocess.Popen[bytes], name: str, log: Path) -> HostError
 
 def running(paths: Folders) -> int | None:
     """The pid of the tool that `start` has started, if it lives."""
+    record = _recorded(paths)
+    return record["pid"] if record and started(record["pid"]) == record["start"] else None
+
+
+def _recorded(paths: Folders) -> dict[str, Any] | None:
     try:
         record: dict[str, Any] = json.loads((paths.run / RECORD).read_text())
     except (OSError, ValueError):
         return None
-    return record["pid"] if started(record["pid"]) == record["start"] else None
+    return record
 
 
 def _record(run: Path, pid: int, name: str) -> None:
@@ -137,4 +144,17 @@ def stop(paths: Folders) -> None:
             os.close(handle)
             if not gone:
                 end(pid, (signal.SIGTERM, 2), (signal.SIGKILL, 2))
+    _sweep(paths)
     (paths.run / RECORD).unlink(missing_ok=True)
+
+
+def _sweep(paths: Folders) -> None:
+    """End a tool whose leash was killed: it has the tap, and nobody else ends it."""
+    record = _recorded(paths)
+    if record is None:
+        return
+    for entry in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            name, _, rest = Path("/proc", entry, "stat").read_text().partition(" (")[2].rpartition(") ")
+            if int(rest.split()[2]) == record["pid"] and name.startswith(COMMANDS):  # by its process group
+                end(int(entry), (signal.SIGKILL, 2))
