@@ -80,7 +80,7 @@ def apply(machine: Machine, want: Want, steps: Sequence[Step]) -> None:
                 root.join(machine, want.id, name, UPLINK)
             case "drop_uplink":
                 root.leave(machine, want.id)
-                machine.nft(name, rules.close_link(UPLINK))
+                machine.nft(name, rules.open_link(UPLINK) + rules.close_link(UPLINK))  # nft deletes only what is there
             case "remove":
                 machine.namespaces.delete(name)
     if changes := [message for step in steps if (message := _change(step))]:

@@ -98,8 +98,7 @@ def apply(machine: Machine, want: Want, steps: Sequence[Step]) -> None:
             case "drop_leg":
                 _drop_leg(machine, name, step.value)
             case "remove":
-                _drop_legs(machine, name)
-                machine.namespaces.delete(name)
+                _remove(machine, name)
     if changes := [step for step in steps if step.verb in CHANGES]:
         _change(machine, name, changes)
 
@@ -136,10 +135,12 @@ def _drop_leg(machine: Machine, name: str, leg: str) -> None:
                 route.request(rtnetlink.delete_link(link.index), ignore=GONE)
 
 
-def _drop_legs(machine: Machine, name: str) -> None:
-    """All at once: each link by itself would take the kernel some 25 ms."""
-    with machine.route(name) as route:
-        route.request(rtnetlink.delete_group(GROUP), ignore=GONE)
+def _remove(machine: Machine, name: str) -> None:
+    """The legs first, all at once: each link by itself would take the kernel some 25 ms."""
+    if machine.exists(name):
+        with machine.route(name) as route:
+            route.request(rtnetlink.delete_group(GROUP), ignore=GONE)
+        machine.namespaces.delete(name)
 
 
 def _change(machine: Machine, name: str, steps: Sequence[Step]) -> None:

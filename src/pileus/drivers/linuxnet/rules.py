@@ -307,13 +307,18 @@ def _load_members(members: Members) -> str:
 
 
 def drop_part(name: str) -> str:
-    """Take a part away. The kernel refuses while a port or a rule refers to it."""
+    """Take a part away, or see that it is gone. The kernel refuses while a port or a rule refers to it."""
     kind, _, group = name.partition(":")
     if kind == "rules":
-        text = "".join(f"delete chain inet {TABLE} {group_chain(group, way)}\n" for way in ("in", "out"))
+        text = "".join(_drop("chain", group_chain(group, way)) for way in ("in", "out"))
     else:
-        text = "".join(f"delete set inet {TABLE} {group_set(group, version)}\n" for version in (4, 6))
-    return text + f"delete chain inet {TABLE} {part_seal(name)}\n"
+        text = _add_sets(group) + "".join(f"delete set inet {TABLE} {group_set(group, version)}\n" for version in (4, 6))
+    return text + _drop("chain", part_seal(name))
+
+
+def _drop(what: str, name: str) -> str:
+    """nft deletes only what is there."""
+    return f"add {what} inet {TABLE} {name}\ndelete {what} inet {TABLE} {name}\n"
 
 
 def allow(rule: Rule) -> str:

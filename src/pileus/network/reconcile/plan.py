@@ -67,7 +67,7 @@ def _addresses(want: NetworkWant, facts: NetworkFacts) -> list[Step]:
 
 
 def _on_link(want: NetworkWant, facts: NetworkFacts) -> list[Step]:
-    return _differences("route", want.on_link, facts.on_link)
+    return _differences("route", want.on_link if want.up else (), facts.on_link)  # a kernel drops routes of a link that is down
 
 
 def _uplink(want: NetworkWant, facts: NetworkFacts) -> list[Step]:
