@@ -44,5 +44,7 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     """ssh's own options, and the command that follows: the address goes between them."""
     at = 0
     while at < len(arguments) and arguments[at].startswith("-") and arguments[at] != "--":
-        at += 2 if arguments[at][-1] in WITH_ARGUMENT and len(arguments[at]) == 2 else 1
+        letters = arguments[at][1:]
+        taking = next((place for place, letter in enumerate(letters) if letter in WITH_ARGUMENT), None)
+        at += 2 if taking == len(letters) - 1 else 1  # its argument is the next word, or the rest of this one
     return arguments[:at], arguments[at:]
