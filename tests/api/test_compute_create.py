@@ -56,7 +56,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"block_device_mapping_v2": [{"source_type": "volume", "destination_type": "volume", "uuid": NOWHERE}]},
         "Block Device Mapping is Invalid",
     ),
-    ({"max_count": 100000}, "Invalid input for field/attribute max_count. Value: 100000. 100000 is greater than the maximum of 1000"),
+    ({"max_count": 100000}, "Invalid input for field/attribute max_count. Value: 100000. 100000 is greater than the maximum of 100"),
 ]
 
 

@@ -95,7 +95,7 @@ async def test_filters(nova: Client) -> None:
     assert await names(nova, "all_tenants=1&host=other", "admin") == []
 
 
-@pytest.mark.parametrize("pattern", ["(a%2B)%2B$", "a*b*c*", "[", "x" * 300 + "$"])
+@pytest.mark.parametrize("pattern", ["(a%2B)%2B$", "a*b*", "^a*b*c*", "[", "x" * 300 + "$"])
 async def test_patterns_that_could_hold_the_loop_are_refused(nova: Client, pattern: str) -> None:
     answer = await nova("GET", f"{C}/servers?name={pattern}", token="alice")
     assert answer.status == 400

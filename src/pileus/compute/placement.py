@@ -6,6 +6,7 @@ Source: https://docs.openstack.org/api-ref/placement/. Not here: the decision it
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -151,7 +152,7 @@ def show_provider(request: Request) -> Response:
     return Response(200, _provider(request.ctx))
 
 
-def _of_provider(key: str, what: Any, *, keyed: bool = True) -> Any:
+def _of_provider(key: str, what: Any) -> Any:
     """A handler of `{key: what(ctx)}` with the provider's generation."""
 
     def handler(request: Request) -> Response:
@@ -264,7 +265,7 @@ def _resources(text: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for part in text.split(","):
         name, _, amount = part.partition(":")
-        if not amount.isdigit() or int(amount) < 1:
+        if not re.fullmatch(r"[0-9]{1,18}", amount) or int(amount) < 1:
             raise BadRequest(f"Malformed resources parameter. Expected resource class and amount. Got: {json.dumps(part)[1:-1]}.")
         found[name] = int(amount)
     if unknown := [name for name in found if name not in CLASSES]:

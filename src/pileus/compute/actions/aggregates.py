@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +24,7 @@ def list_aggregates(ctx: Context) -> list[Row]:
 @allow(ADMIN, "os_compute_api:os-aggregates:show")
 def find_aggregate(ctx: Context, id: str) -> Row:
     """Raises NotFound."""
-    row = ctx.store.get("aggregate", id) if id.isdigit() else None
+    row = ctx.store.get("aggregate", id) if re.fullmatch(r"[0-9]{1,18}", id) else None
     if row is None:
         raise NotFound(f"Aggregate {id} could not be found.")
     return row

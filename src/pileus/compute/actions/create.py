@@ -78,7 +78,7 @@ def _plan(ctx: Context, values: Mapping[str, Any], hints: Mapping[str, Any]) -> 
     image_id = _image_id(values)
     flavor = _flavor(ctx, values["flavor_id"])
     found = _image(ctx, image_id, flavor)
-    wanted = nics.resolve(ctx, values.get("networks"), [each["name"] for each in values.get("security_groups", [])], most)
+    wanted = nics.resolve(ctx, values.get("networks"), nics.names_of(values.get("security_groups", [])), most)
     key = _key(ctx, values.get("key_name"))
     check_metadata(ctx, ctx.project_id, values.get("metadata", {}))
     check_files(ctx, values.get("personality", []))

@@ -38,6 +38,11 @@ class Nics:
     groups: list[str] | None = None
 
 
+def names_of(groups: Sequence[Row]) -> list[str]:
+    """The names in a request's `security_groups`, each once; an object without one says nothing, as in Nova."""
+    return list(dict.fromkeys(group["name"] for group in groups if "name" in group))
+
+
 def resolve(ctx: Context, wanted: Any, groups: Sequence[str], servers: int) -> Nics:
     """What a request's `networks` mean: absent or empty is the one network there is, "none" none, "auto" one or an error.
 

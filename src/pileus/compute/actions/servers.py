@@ -82,12 +82,13 @@ def _named(ctx: Context, listing: Listing, pattern: str) -> tuple[str, tuple[Any
     """The condition that the name fits a regular expression, found anywhere in it.
 
     A pattern of plain text is SQL's own search. Python's engine takes exponential time on some patterns, and the loop would stand still:
-    groups, and more than two unbounded repetitions, are refused.
+    groups are refused, and more unbounded repetitions than one, or two after a `^`.
     """
     if not re.search(r"[\\^$.|?*+()\[\]{}]", pattern):
         return "instr(name, ?) > 0", (pattern,)
-    if len(pattern) > NAME_PATTERN_MAX or _GROUP.search(pattern) or len(_UNBOUNDED.findall(pattern)) > 2:
-        raise BadRequest(f"The name filter {pattern!r} is too complex: use no groups, and at most two of * + {{}}.")
+    most = 2 if pattern.startswith("^") else 1
+    if len(pattern) > NAME_PATTERN_MAX or _GROUP.search(pattern) or len(_UNBOUNDED.findall(pattern)) > most:
+        raise BadRequest(f"The name filter {pattern!r} is too complex: use no groups, and one of * + {{}}, or two when it starts with ^.")
     try:
         fits = re.compile(pattern).search
     except re.error as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pileus.compute.actions import flavors
@@ -23,7 +24,7 @@ def _listed(request: Request) -> tuple[list[Row], bool, Listing]:
     listing = sorted_by(request, paged(request), SORTS, SORT_WORDS, ("id", False))
     for name, column in (("minRam", "ram"), ("minDisk", "disk")):
         if (text := request.query.get(name)) is not None:
-            if not text.isdigit():
+            if not re.fullmatch(r"[0-9]{1,18}", text):
                 raise BadRequest(f"Invalid {name} filter [{text}]")
             listing.terms.append((f"{column} >= ?", (int(text),)))
     rows, more = flavors.list_flavors(request.ctx, listing, public=_public(request.query.get("is_public")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.compute.actions import create, servers
+from pileus.compute.actions.nics import names_of
 from pileus.compute.api import server_list
 from pileus.compute.api.read import body_of, decode, with_next
 from pileus.compute.resources.servers import SERVER, brief, created, detail, updated, whole
@@ -55,7 +56,7 @@ def create_server(request: Request) -> Response:
     rows = create.create_servers(ctx, values, _hints(body_of(request)))
     if by_reservation:
         return Response(202, {"reservation_id": rows[0]["reservation_id"]})
-    names = list(dict.fromkeys(each["name"] for each in values.get("security_groups", []))) or ["default"]
+    names = names_of(values.get("security_groups", [])) or ["default"]
     location = {"Location": f"{request.root}/v2.1/servers/{rows[0]['id']}"}
     return Response(202, {"server": created(rows[0], ctx, names, password)}, location)
 

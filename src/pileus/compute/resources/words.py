@@ -148,6 +148,6 @@ class Address:
 BOOL = Bool(loose=True)
 IMAGE_REF = OneOf((Id(), Str(max=0)))
 COUNT = Int(min=1, loose=True)
-SERVERS = Int(min=1, max=1000, loose=True)  # of one request: each is a transaction's worth of rows
+SERVERS = Int(min=1, max=100, loose=True)  # of one request: they are written in one go, while nobody else is served
 TAG = Str(min=1, max=60, pattern="^[^,/]*$")
 ADMIN_PASS = Str()
