@@ -215,6 +215,7 @@ NAMES = {
     "domain-search": (119, "names"), "sip-server": (120, "text"), "classless-static-route": (121, "routes"),
     "tftp-server-address": (150, "ip"), "server-ip-address": (150, "ip"),
 }  # fmt: skip
+KINDS = dict(NAMES.values())
 SIZES = {"u8": "!B", "u16": "!H", "u32": "!i"}
 
 
@@ -225,7 +226,7 @@ def extra(chosen: list[dict[str, Any]]) -> dict[int, bytes]:
         name, value = str(option["opt_name"]), str(option["opt_value"])
         if int(option.get("ip_version") or 4) != 4:
             continue
-        code, how = (int(name), "") if name.isdigit() else NAMES.get(name, (0, ""))
+        code, how = (int(name), KINDS.get(int(name), "")) if name.isdigit() else NAMES.get(name, (0, ""))
         if 0 < code < 255 and (data := _written(value, how)) is not None:
             found[code] = data
     return found
