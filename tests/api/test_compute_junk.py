@@ -80,9 +80,11 @@ async def test_queries(nova: Client) -> None:
         "status",
     )
     names = (*names, "flavor", "tags", "locked", "minRam", "is_public", "start", "end", "with_servers", "offset", "host", "power_state")
-    for path in paths("GET"):
+    values = (str(HUGE), "-1", "%00", "%C2%B2", "x", "", "9999-12-31T23:59:59Z", "%FF")
+    turn = itertools.cycle(values)  # every value on the lists that take most; elsewhere one for each name, in turn
+    for path, name in itertools.product(paths("GET"), names.split()):
         at = "/compute" + path.replace("{id}", id).replace("{key}", "k")
-        for name, value in itertools.product(names, (str(HUGE), "-1", "%00", "%C2%B2", "x", "", "9999-12-31T23:59:59Z", "%FF")):
+        for value in values if path in ("/v2.1/servers", "/v2.1/flavors", "/v2.1/os-simple-tenant-usage") else [next(turn)]:
             answer = await nova("GET", f"{at}?{name}={value}", version="2.30")
             assert answer.status < 500, (path, name, value, answer.text)
 
