@@ -65,6 +65,17 @@ def test_what_cannot_be_run_is_said(outside: Paths) -> None:
     assert student("sh", "-c", "kill -9 $$").returncode == 137
 
 
+def test_out_there_one_can_still_say_pileus(outside: Paths) -> None:
+    """`exec` is no second door there; what begins or ends the cloud is refused, since the shell itself would end with it."""
+    again = student(*PILEUS, "exec", "sh", "-c", "readlink /proc/self/ns/net; exit 4")
+    assert (again.stdout, again.returncode) == (student("readlink", "/proc/self/ns/net").stdout, 4), again.stderr
+    for words in (["up"], ["down"], ["destroy", "--yes"]):
+        refused = student(*PILEUS, *words)
+        assert refused.returncode == 4
+        assert "outside host" in refused.stderr
+    assert holder_pid(outside.run)
+
+
 def test_without_an_outside_host(datacenter: Paths) -> None:
     done = student("true")
     assert done.returncode == 1

@@ -18,6 +18,7 @@ from pileus.config import Paths, Settings
 from pileus.drivers.datacenter import lock
 from pileus.drivers.datacenter.client import holder_pid
 from pileus.drivers.datacenter.process import started
+from pileus.drivers.datacenter.student import MARK
 from pileus.errors import Conflict
 
 COMMAND_WAIT = 120.0  # seconds that a second `up` or `down` waits for the first
@@ -74,6 +75,8 @@ class Cloud:
     @contextlib.contextmanager
     def commanding(self) -> Iterator[None]:
         """Be the one command that begins or ends things in this cloud. Raises TimeoutError when another does not finish."""
+        if os.environ.get(MARK):
+            raise Conflict("this shell is on the cloud's outside host: begin and end the cloud from a shell of your own machine")
         path = self.paths.run / "command.lock"
         held = lock.take(path)
         if held is None:
@@ -91,7 +94,9 @@ class Cloud:
     def control(self) -> Control | None:
         """The control plane, if it lives."""
         said = _read(self.control_lock)
-        if not said or not lock.is_taken(self.control_lock) or started(said["pid"]) != said["start"]:
+        if not said or not lock.is_taken(self.control_lock):
+            return None
+        if started(said["pid"]) != said["start"] and not os.environ.get(MARK):  # on the outside host pids say nothing
             return None
         ready = _read(self.control_file)
         if not ready or ready.get("pid") != said["pid"]:

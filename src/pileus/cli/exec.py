@@ -31,6 +31,10 @@ def run(command: tuple[str, ...]) -> int:
 
 def on_network(cloud: Cloud, argv: list[str], netns: str = student.OUTSIDE) -> int:
     """Run a command on one of the cloud's networks; returns its exit status. Raises Conflict when the cloud has none."""
+    if os.environ.get(student.MARK):
+        if netns != student.OUTSIDE:
+            raise Conflict("this shell is on the outside host, from where only floating IPs can be reached")
+        os.execvp(argv[0], argv)  # noqa: S606
     holder = cloud.holder()
     if holder is None:
         state = cloud.state()

@@ -83,6 +83,10 @@ def _living(cloud: Cloud) -> Control | None:
     control = cloud.control()
     if control is None and not lock.is_taken(cloud.control_lock):
         return None
+    until = time.monotonic() + ANSWER_TIMEOUT
+    while control and not control.endpoint and time.monotonic() < until:  # an `up` that was broken off has left it starting
+        time.sleep(0.05)
+        control = cloud.control()
     if control and control.endpoint and http.answers(control.endpoint, ANSWER_TIMEOUT):
         return control
     if control is None:
