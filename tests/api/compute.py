@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
-from pileus.app import App
+from pileus.app import App, migrations
 from pileus.compute import api as compute_api
 from pileus.compute import placement
 from pileus.compute.actions import seed
 from pileus.compute.actions.servers import finish_delete
-from pileus.kit.context import Context, Credentials, internal
-from pileus.kit.store import Row
+from pileus.kit.clock import Clock
+from pileus.kit.context import Cloud, Context, Credentials, internal
+from pileus.kit.loop import Loop
+from pileus.kit.store import Row, Store
 from pileus.kit.web import Web
 from pileus.network.actions import networks, security_groups, subnets
 from pileus.network.resources import NETWORK, SUBNET
+from pileus.network.seed import seed as seed_network
 from tests.conftest import Answer, Client
 
 C = "/compute/v2.1"
-ONE, TWO = "1" * 32, "2" * 32
+ZERO, ONE, TWO = "0" * 32, "1" * 32, "2" * 32
 MEMBER, READER = frozenset({"member", "reader"}), frozenset({"reader"})
 ADMIN = MEMBER | {"admin", "manager"}
 HOST: dict[str, Any] = {
@@ -44,24 +46,26 @@ class Console:
         return f"{server['name']} {lines}"
 
 
-def people(app: App) -> dict[str, Credentials]:
-    project = app.store.find("project", {"name": "admin", "domain_id": "default"})[0]["id"]
-    known = (("admin", project, ADMIN), ("alice", ONE, MEMBER), ("ray", ONE, READER), ("bob", TWO, MEMBER))
-    return {name: Credentials(user_id=name * 4, project_id=where, roles=roles) for name, where, roles in known}
+PEOPLE = {
+    name: Credentials(user_id=name * 4, project_id=where, roles=roles)
+    for name, where, roles in (("admin", ZERO, ADMIN), ("alice", ONE, MEMBER), ("ray", ONE, READER), ("bob", TWO, MEMBER))
+}
 
 
-def client_of(app: App, **host: Any) -> Client:
-    """The client that the tests' fixture `nova` is; `host` changes what is known of the machine."""
-    app.cloud.host = {**HOST, **host}
-    app.cloud.wake_now = lambda kind, id: None  # the tests are the reconciler
-    seed(app.cloud)
-    known = people(app)
-    web = Web([compute_api.dialect(app.cloud, known.get, console=Console()), placement.dialect(app.cloud, known.get)])
-    return Client(replace(app, web=web))
+def client_of(**host: Any) -> Client:
+    """The client that the tests' fixture `nova` is; `host` changes what is known of the machine. No passwords: those take time."""
+    store = Store(":memory:", migrations(), synchronous="off")
+    cloud = Cloud(store, Clock(), lambda kind, id: None, host={**HOST, **host})
+    for project in ({"id": "default", "name": "Default", "is_domain": 1}, {"id": ZERO, "name": "admin", "domain_id": "default"}):
+        store.insert("project", {**project, "created_at": 1})
+    seed_network(cloud)
+    seed(cloud)
+    web = Web([compute_api.dialect(cloud, PEOPLE.get, console=Console()), placement.dialect(cloud, PEOPLE.get)])
+    return Client(App(cloud, Loop(), web, store, cast(Any, None)))
 
 
 def context(nova: Client, name: str = "alice") -> Context:
-    return Context(nova.app.cloud, people(nova.app)[name])
+    return Context(nova.app.cloud, PEOPLE[name])
 
 
 def message(answer: Answer) -> str:

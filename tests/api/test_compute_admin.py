@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from pileus.app import App
 from tests.api.compute import ONE, TWO, C, boot, client_of, group, image, message, network, settle
 from tests.conftest import Answer, Client
 
@@ -14,8 +13,8 @@ P = "/placement"
 
 
 @pytest.fixture
-def nova(app: App) -> Client:
-    return client_of(app)
+def nova() -> Client:
+    return client_of()
 
 
 # -- quotas --------------------------------------------------------------------------------------------------------------------

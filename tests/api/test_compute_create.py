@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from pileus.app import App
 from tests.api.compute import (
     HOST,
     ONE,
@@ -32,8 +31,8 @@ NOWHERE = "00000000-0000-0000-0000-000000000000"
 
 
 @pytest.fixture
-def nova(app: App) -> Client:
-    return client_of(app)
+def nova() -> Client:
+    return client_of()
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

@@ -8,7 +8,6 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from pileus.app import App
 from pileus.compute.actions import seed
 from tests.api.compute import ONE, C, boot, client_of, message, show
 from tests.conftest import Client
@@ -17,8 +16,8 @@ SIZE = {"ram": 64, "vcpus": 1, "disk": 1}
 
 
 @pytest.fixture
-def nova(app: App) -> Client:
-    return client_of(app)
+def nova() -> Client:
+    return client_of()
 
 
 async def flavor(nova: Client, token: str = "admin", version: str | None = None, **fields: Any) -> Any:

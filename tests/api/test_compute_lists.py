@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from pileus.app import App
 from pileus.kit.clock import iso
 from tests.api.compute import ONE, C, boot, client_of, message, names, network, settle, vanish
 from tests.conftest import Client
 
 
 @pytest.fixture
-def nova(app: App) -> Client:
-    return client_of(app)
+def nova() -> Client:
+    return client_of()
 
 
 async def test_a_project_sees_its_own_and_the_admin_all(nova: Client) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from pileus.app import App
 from tests.api.compute import ONE, C, boot, client_of, message, network, row, settle
 from tests.conftest import Client
 
 
 @pytest.fixture
-def nova(app: App) -> Client:
-    return client_of(app)
+def nova() -> Client:
+    return client_of()
 
 
 async def test_metadata(nova: Client) -> None:

@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 
-from pileus.app import App
 from tests.api.compute import C, act, boot, client_of, group, loads, message, network, ports, row, settle, show, vanish
 from tests.conftest import Client
 
 
 @pytest.fixture
-def nova(app: App) -> Client:
-    return client_of(app)
+def nova() -> Client:
+    return client_of()
 
 
 async def test_stop_and_start(nova: Client) -> None:

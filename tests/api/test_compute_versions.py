@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from pileus.app import App
 from tests.api.compute import C, boot, client_of, message, show
 from tests.conftest import Client
 
@@ -30,8 +29,8 @@ ADDED = [
 
 
 @pytest.fixture
-def nova(app: App) -> Client:
-    return client_of(app)
+def nova() -> Client:
+    return client_of()
 
 
 def expected(minor: int, *, admin: bool) -> set[str]:
