@@ -19,6 +19,7 @@ import msgspec
 from pileus.errors import BadMethod, BadRequest, Fault, HostError, NotFound, TooLarge, Unavailable
 from pileus.kit.context import Context, Version
 from pileus.kit.resource import FIRST, FOREVER, parse_version
+from pileus.kit.routing import Router
 
 log = logging.getLogger("pileus.web")
 
@@ -127,7 +128,8 @@ class Web:
 
     def __init__(self, dialects: Sequence[Dialect], *, hosts: Callable[[str], bool] | None = None) -> None:
         """`hosts` says whether a Host header is ours: a page on the web must not reach the cloud by a name that resolves to it."""
-        options = _App(media_type="application/json", sink_before_static_route=True)
+        router: Any = Router()  # the framework takes any, and says in its types that it takes its own only
+        options = _App(media_type="application/json", sink_before_static_route=True, router=router)
         options.req_options.strip_url_path_trailing_slash = True
         self.app = options
         self.dialects = list(dialects)
@@ -201,8 +203,7 @@ class _Place:
         async def responder(req: falcon.asgi.Request, resp: falcon.asgi.Response, **params: str) -> None:
             await web.answer(dialect, routes, req, resp, params)
 
-        for method in METHODS:
-            setattr(self, f"on_{method.lower()}", responder)
+        self.methods = dict.fromkeys(METHODS, responder)
 
 
 def _request(dialect: Dialect, req: falcon.asgi.Request, params: Mapping[str, str]) -> Request:
