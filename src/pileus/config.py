@@ -76,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     public_cidr: str = "192.168.37.0/24"  # the external network, where floating IPs come from
     token_hours: int = 24  # how long a token is good for
     memory_reserve_mb: int = 512  # left to the host; what remains is what guests may have
+    shutdown_timeout: int = 60  # seconds that a guest has to shut down by itself before the plug is pulled
     synchronous: Literal["full", "off"] = "full"  # off: tests only; a 2xx may then be lost in a power cut
 
     @classmethod
