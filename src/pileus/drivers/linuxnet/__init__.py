@@ -20,6 +20,12 @@ from pileus.errors import HostError
 from pileus.network.host import METADATA, RELAY_PORT, Facts, Flow, GroupWant, Kind, NetworkWant, PortWant, RouterWant, Step, Want
 
 FLOW_COUNT = "/proc/sys/net/netfilter/nf_conntrack_count"
+LONG = {
+    "remove",
+    "remove_tap",
+    "drop_leg",
+    "drop_uplink",
+}  # steps for which the kernel takes some 25 ms: others need the namespaces meanwhile
 T = TypeVar("T")
 __all__ = ["Linuxnet"]
 
@@ -34,9 +40,11 @@ class Linuxnet:
         self._networks: dict[str, str] = {}  # where ports are, by the first 11 characters of their ids
         self._places: dict[str, set[str]] = {}  # networks that a group may have parts in
 
-    async def _do(self, call: Callable[[], T]) -> T:
+    async def _do(self, call: Callable[[], T], *, long: bool = False) -> T:
+        """Do something in our thread; unless it takes `long`, wholly in that of the namespaces, which spares changing to and fro."""
+        work = call if long else partial(self._machine.namespaces.run, None, call)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except OSError as error:
             raise HostError(f"network: {error}") from error
 
@@ -87,7 +95,8 @@ class Linuxnet:
 
     async def apply(self, want: Want, steps: Sequence[Step]) -> None:
         if steps:
-            await self._do(lambda: self._apply(want, steps))
+            long = any(step.verb in LONG for step in steps)
+            await self._do(lambda: self._apply(want, steps), long=long)
 
     def _apply(self, want: Want, steps: Sequence[Step]) -> None:
         match want:
