@@ -14,7 +14,14 @@ WIDTH = 110
 
 def walk(command: click.Command, path: str, parent: click.Context | None = None) -> Iterator[tuple[str, click.Context]]:
     """A command and all below it, with the context its help is made in."""
-    context = click.Context(command, parent=parent, info_name=path.rsplit(" ", 1)[-1], terminal_width=WIDTH, max_content_width=WIDTH)
+    context = click.Context(
+        command,
+        parent=parent,
+        info_name=path.rsplit(" ", 1)[-1],
+        terminal_width=WIDTH,
+        max_content_width=WIDTH,
+        **command.context_settings,
+    )
     yield path, context
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
