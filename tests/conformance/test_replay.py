@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 from tests.conformance.cloud import ROOT, Cloud
@@ -16,7 +17,7 @@ FLOOR = {"identity": 57, "image": 43, "compute": 145, "network": 101, "placement
 def differing(report: str) -> list[str]:
     """The questions that a report says we answer otherwise, each on the line above its reason."""
     lines = report.splitlines()
-    return [line for line, reason in zip(lines, lines[1:], strict=False) if reason.startswith("    ") and not line.startswith("    ")]
+    return [line for line, reason in pairwise(lines) if reason.startswith("    ") and not line.startswith("    ")]
 
 
 def written_down(page: Path) -> list[str]:
