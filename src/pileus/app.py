@@ -278,8 +278,9 @@ def is_loopback(host: str) -> bool:
 
 def serve(paths: Paths, settings: Settings, listener: socket.socket, ready: Callable[[dict[str, object]], None]) -> None:
     """Run the control plane until it is told to stop (SIGTERM) or the datacenter ends. Called in the daemon, before any thread exists."""
-    import uvicorn
     import uvloop
+
+    from pileus.kit.server import Server
 
     _save_memory()
     password = paths.password_file.read_text().strip()
@@ -291,24 +292,23 @@ def serve(paths: Paths, settings: Settings, listener: socket.socket, ready: Call
         datacenter = attach(paths)
         drivers, data = linux_drivers(settings, datacenter), datacenter.root
     app = build(settings, paths, password, drivers=drivers, data=data)
-    config = uvicorn.Config(app.web.app, http="httptools", lifespan="off", access_log=False, log_config=None, timeout_graceful_shutdown=3)
-    server = uvicorn.Server(config)
 
     async def run() -> None:
         port = listener.getsockname()[1]
         await app.start()
         if datacenter is not None:
             sockets.append(datacenter.netns.run("outside", lambda: _twin(port)))
-        task = asyncio.ensure_future(server.serve(sockets=sockets))
-        while not server.started and not task.done():  # noqa: ASYNC110 - the server has no event for it
-            await asyncio.sleep(0.001)
-        ready({"drivers": settings.drivers})
-        gc.collect()
-        gc.freeze()  # what start-up made stays: later collections need not look at it
-        await task
+        await Server(app.web.app).run_on(sockets, lambda: _up(ready, settings))
         await app.stop()
 
     uvloop.run(run())
+
+
+def _up(ready: Callable[[dict[str, object]], None], settings: Settings) -> None:
+    """Say that the APIs answer."""
+    ready({"drivers": settings.drivers})
+    gc.collect()
+    gc.freeze()  # what start-up made stays: later collections need not look at it
 
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # mallopt(3)

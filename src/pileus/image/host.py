@@ -85,8 +85,8 @@ class Folder:
     def make(self) -> None:
         """Create the folders and clear them of what a kill left half done; once, at start."""
         for folder in (self.uploads, self.bases):
-            folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-            folder.chmod(0o755)  # guests reach them under uids of their own; the data folder itself is 0700
+            folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+            folder.chmod(0o711)  # walked through by guests under uids of their own; nobody else may list what is there
             for name in os.listdir(folder):
                 if name.startswith("."):
                     (folder / name).unlink(missing_ok=True)
