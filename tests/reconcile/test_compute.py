@@ -71,6 +71,31 @@ async def test_a_port_that_is_switched_off_is_not_waited_for(cloud: World) -> No
     assert cloud.row(id)["vm_state"] == "active"
 
 
+async def test_a_port_that_cannot_be_made_is_a_fault_to_read(cloud: World) -> None:
+    id = cloud.server(port_status="DOWN")
+    port = json.loads(cloud.row(id)["own_ports"])[0]
+    cloud.store.update("port", port, {"host_error": "there is no /dev/net/tun"})
+    looked: list[str] = []
+
+    async def look(id: str) -> None:
+        looked.append(id)
+
+    cloud.loop.register("port", look)
+    await cloud.settle(id)
+    assert json.loads(cloud.row(id)["fault"])["message"] == f"Port {port} could not be made: there is no /dev/net/tun"
+    assert json.loads(cloud.row(id)["fault"])["created"].endswith("Z")
+    assert looked == [port], "the port is tried again too"
+
+
+async def test_a_start_wakes_only_what_is_not_as_it_should_be(cloud: World) -> None:
+    ids = [await running(cloud) for _ in range(3)]
+    cloud.guests.end(ids[1], -9)
+    woken: list[str] = []
+    cloud.cloud.wake_now = lambda kind, id: woken.append(id)
+    await cloud.reconciler.resync()
+    assert woken == [ids[1]]
+
+
 async def test_it_waits_for_its_image(cloud: World) -> None:
     cloud.store.update("image", IMAGE, {"host_status": ""})
     id = cloud.server()

@@ -94,3 +94,10 @@ def test_it_is_confined_and_says_who_it_is() -> None:
 def test_a_config_drive_is_a_second_disk() -> None:
     devices = [device for device in values(build(Machine(ID, GUEST, "tcg", BOOT, drive=True)), "-device") if "virtio-blk" in device]
     assert [device.partition("drive=")[2].partition(",")[0] for device in devices] == ["root", "config"]
+
+
+def test_translated_code_is_bounded_by_the_guest() -> None:
+    def size(memory: int) -> str:
+        return value(build(Machine(ID, Guest("one", memory, 1), "tcg", BOOT)), "-accel")
+
+    assert [size(memory) for memory in (64, 256, 8192)] == ["tcg,tb-size=64", "tcg,tb-size=128", "tcg,tb-size=256"]

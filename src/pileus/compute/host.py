@@ -152,7 +152,7 @@ def make_disk(want: Want, facts: Facts) -> Iterable[Step]:
         return
     if facts.disk is None:
         yield Step("make_disk", disk=want.disk)
-    elif want.disk.gib * GIB > facts.disk and want.generation not in facts.living:
+    elif want.disk.gib * GIB > facts.disk and _disk_is_free(want, facts):
         yield Step("grow_disk", disk=want.disk)
 
 
@@ -162,11 +162,13 @@ def write_drive(want: Want, facts: Facts) -> Iterable[Step]:
 
 
 def start(want: Want, facts: Facts) -> Iterable[Step]:
-    if want.power != "on" or want.generation in facts.living:
-        return
-    if facts.living and want.soft:  # the one before has been asked to end, and still has the disk
-        return
-    yield Step("start", want.generation, guest=want.guest, disk=want.disk)
+    if want.power == "on" and want.generation not in facts.living and _disk_is_free(want, facts):
+        yield Step("start", want.generation, guest=want.guest, disk=want.disk)
+
+
+def _disk_is_free(want: Want, facts: Facts) -> bool:
+    """Whether no guest has the disk once the steps before have been taken: one that was only asked to end still has."""
+    return not facts.living or (want.generation not in facts.living and not want.soft)
 
 
 Rule = Callable[[Want, Facts], Iterable[Step]]
@@ -225,6 +227,7 @@ class Guests(Protocol):
 
     def host_facts(self) -> Mapping[str, Any]:
         """The machine, for `Cloud.host`: hostname, vcpus, memory_mb, disk_gb, uid_count, arch, cpu_model, cpu_vendor, cpu_features,
-        hypervisor_type, hypervisor_version (7.2.22 as 7002022). compute/machine.py says what each is for.
+        hypervisor_type, hypervisor_version (7.2.22 as 7002022), overhead_mb (what each guest takes beside its own memory).
+        compute/machine.py says what each is for.
         """
         ...

@@ -36,6 +36,7 @@ class FakeGuests:
             "hostname": "pileus",
             "vcpus": 64,
             "memory_mb": 262144,
+            "overhead_mb": 0,
             "disk_gb": 10000,
             "uid_count": 65535,
             "arch": os.uname().machine,

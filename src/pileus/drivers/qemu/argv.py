@@ -14,7 +14,8 @@ from pileus.compute.host import Guest, Nic
 BINARY = "qemu-system-x86_64"
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 FIRST_FD = 10
-TCG_BUFFER = 128  # MiB of translated code at most; the default may grow to an eighth of the host's memory
+TCG_BUFFER = (64, 256)  # MiB of translated code: at least, at most; QEMU's own default grows to an eighth of the host's memory
+OVERHEAD = 48  # MiB that a QEMU takes beside its guest's memory and that code
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,12 @@ def build(machine: Machine) -> Line:
     return Line(argv, fds)
 
 
+def tcg_buffer(memory: int) -> int:
+    """MiB of translated code that a guest with so many MiB of memory may have. Half the memory: less, and it is translated over again."""
+    least, most = TCG_BUFFER
+    return max(least, min(memory // 2, most))
+
+
 def _identity(machine: Machine) -> list[str]:
     # cloud-init knows an OpenStack server by this product name
     smbios = (
@@ -80,7 +87,7 @@ def _processor(machine: Machine) -> list[str]:
     kvm = machine.accel == "kvm"
     return [
         *("-machine", "q35,usb=off,vmport=off,sata=off,smbus=off,dump-guest-core=off"),
-        *("-accel", "kvm" if kvm else f"tcg,tb-size={TCG_BUFFER}"),
+        *("-accel", "kvm" if kvm else f"tcg,tb-size={tcg_buffer(machine.guest.memory)}"),
         *("-cpu", "host" if kvm else "EPYC"),  # the latter has RDRAND: without it a guest gathers entropy for a second before SSH
         *("-m", str(machine.guest.memory)),
         *("-smp", str(machine.guest.vcpus)),

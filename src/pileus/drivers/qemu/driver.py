@@ -32,6 +32,7 @@ T = TypeVar("T")
 DRIVE, QMP, SERIAL, CONSOLE, WORDS = "config.iso", "qmp", "serial", "console.log", "qemu.log"
 OOM_SCORE_ADJ = 300  # when memory runs out a guest goes before whoever runs it
 TERM_SECONDS, KILL_SECONDS = 5.0, 10.0
+ASK_SECONDS = 5.0  # a guest is asked again, so a monitor that does not answer need not be waited for
 TRIM_SECONDS = 10.0
 PROBE = "kvm-probe"
 
@@ -210,7 +211,7 @@ class QemuGuests:
     async def _ask(self, id: str, generation: int) -> None:
         """Press the power button. A guest that cannot be asked is ended when its time is over, so that is no failure."""
         try:
-            async with Qmp(str(self.disks.folder(id) / QMP)) as qmp:
+            async with Qmp(str(self.disks.folder(id) / QMP), ASK_SECONDS) as qmp:
                 await qmp("system_powerdown")
         except HostError as error:
             log.info("server %s (boot %d) cannot be asked to shut down: %s", id, generation, error)

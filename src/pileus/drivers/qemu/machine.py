@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pileus.drivers.qemu.argv import BINARY
+from pileus.drivers.qemu.argv import BINARY, OVERHEAD, TCG_BUFFER
 
 FIRMWARE = ("/usr/share/qemu", "/usr/share/seabios", "/usr/share/qemu-firmware", "/usr/local/share/qemu", "/usr/lib/ipxe/qemu")
 GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -29,6 +29,7 @@ def facts(guests: Iterable[int], data: Path, uid_count: int) -> dict[str, Any]:
         "hostname": platform.node() or "pileus",
         "vcpus": len(os.sched_getaffinity(0)),
         "memory_mb": memory_mb(guests),
+        "overhead_mb": OVERHEAD + TCG_BUFFER[0],  # as if all ran under TCG; what runs on KVM takes less
         "disk_gb": shutil.disk_usage(data).total >> 30,
         "uid_count": uid_count,
         "arch": platform.machine(),
