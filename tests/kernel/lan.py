@@ -5,7 +5,6 @@ A guest is a namespace of its own whose eth0 is a tap; a thread carries frames b
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import fcntl
 import os
@@ -20,6 +19,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
+
+import uvloop
 
 from pileus.drivers.datacenter import Datacenter
 from pileus.drivers.linuxnet import Linuxnet
@@ -56,7 +57,7 @@ class Guest:
         self.lan.processes.append(process)
         return process
 
-    def pings(self, address: str, *, count: int = 1, wait: float = 1) -> bool:
+    def pings(self, address: str, *, count: int = 1, wait: float = 3) -> bool:
         return self.run("ping", "-n", "-c", str(count), "-i", "0.2", "-W", str(wait), address).returncode == 0
 
     def socket(self, kind: int = socket.SOCK_STREAM, family: int = socket.AF_INET, proto: int = 0) -> socket.socket:
@@ -64,7 +65,7 @@ class Guest:
         self.lan.sockets.append(sock)
         return sock
 
-    def reaches(self, address: str, tcp_port: int, wait: float = 1) -> bool:
+    def reaches(self, address: str, tcp_port: int, wait: float = 3) -> bool:
         """Whether a TCP connection comes about."""
         with self.socket() as sock:
             sock.settimeout(wait)
@@ -183,7 +184,7 @@ def play(inside: Any, scene: Callable[[Lan], Awaitable[None]], **options: Any) -
             finally:
                 lan.close()
 
-        asyncio.run(main())
+        uvloop.run(main())  # as the daemon does
 
     inside(call)
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from pileus.drivers.linuxnet import port, rules
+from pileus.drivers.linuxnet import port, rules, translation
 from pileus.network.host import PortWant
 from pileus.network.reconcile import Reconciler
+from pileus.network.reconcile.flow import Flows
 from tests.kernel import test_network_packets, test_network_spoofing
 from tests.kernel.lan import Lan, play
 
@@ -65,21 +66,24 @@ def text_without(name: str, words: str) -> Mutation:
 
 
 def flows_never_judged() -> None:
-    async def nothing(self: Reconciler, network_id: str) -> None:
+    async def nothing(self: Flows, network_id: str) -> None:
         return None
 
-    Reconciler.judge = nothing  # type: ignore[method-assign]
+    Flows.judge = nothing  # type: ignore[method-assign]
 
 
 def translations_never_judged() -> None:
-    async def nothing(self: Reconciler, want: Any) -> None:
+    async def nothing(self: Flows, want: Any) -> None:
         return None
 
-    Reconciler.translate = nothing  # type: ignore[method-assign]
+    Flows.hold_router = nothing  # type: ignore[method-assign]
 
 
 def members_never_told() -> None:
-    Reconciler._wake_groups = lambda self, want, wanted: None  # type: ignore[method-assign]
+    async def nothing(self: Reconciler, *args: Any) -> None:
+        return None
+
+    Reconciler._tell = nothing  # type: ignore[method-assign]
 
 
 def frames_flooded() -> None:
@@ -102,7 +106,7 @@ SCENES: dict[str, tuple[Mutation, str]] = {
     "ingress chain off": (chain_off("in"), "default_deny_and_stateful_answers"),
     "egress chain off": (chain_off("out"), "egress_rules"),
     "flows never judged": (flows_never_judged, "a_rule_opens_at_once_and_its_removal_ends_open_flows"),
-    "a flow may begin without SYN": (text_without("skeleton", rules._NOT_SYN), "an_ended_flow_is_not_revived_by_the_server"),
+    "a flow may begin without SYN": (text_without("skeleton", rules.NOT_SYN), "an_ended_flow_is_not_revived_by_the_server"),
     "members never told": (members_never_told, "remote_group"),
     "translations never judged": (translations_never_judged, "floating_ip_both_ways_and_its_end"),
 }
@@ -122,8 +126,8 @@ def test_an_open_door_is_noticed(inside: Any, name: str) -> None:
 
 def test_a_router_that_lets_everybody_in_is_noticed(inside: Any) -> None:
     def mutate() -> None:
-        real = rules._router
-        rules._router = lambda want: real(want).replace("\n  drop\n", "\n  accept\n")  # type: ignore[assignment]
+        real = translation.table
+        translation.table = lambda want: real(want).replace("\n  drop\n", "\n  accept\n")  # type: ignore[assignment]
 
     _must_fail(inside, mutate, test_network_packets.SCENES["the_way_out_is_translated_and_the_way_in_is_silent"])
 

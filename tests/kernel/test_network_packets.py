@@ -44,7 +44,7 @@ async def scene_default_deny_and_stateful_answers(lan: Lan) -> None:
     closed, open_ = lan.group(), lan.group(PING, tcp(80))
     one, two = await lan.pair([closed], [open_])
     assert one.pings("10.0.2.2")
-    assert not two.pings("10.0.2.1")
+    assert not two.pings("10.0.2.1", wait=0.5)
     two.listen(80)
     two.listen(81)
     one.listen(80)

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from pileus.drivers.linuxnet import machine, netlink, nfnetlink, router, rtnetlink, rules
+from pileus.drivers.linuxnet import machine, netlink, nfnetlink, router, rtnetlink, rules, translation
 from pileus.network.host import Floating, Members, Pair, PortWant, RouterWant, Rule
 
 ALLOWED = {
@@ -84,13 +84,13 @@ def test_names_fit() -> None:
 
 def test_a_router_translates_only_when_told() -> None:
     want = RouterWant(id="r", snat="192.168.37.5", floating=(Floating("192.168.37.10", "10.0.2.1"),))
-    words, _ = rules.router_words(want)
-    whole = rules.load_router(want, "")
+    words, _ = translation.router_words(want)
+    whole = translation.load_router(want, "")
     assert "snat ip to 192.168.37.5" in whole
     assert "add element inet pileus floating { 192.168.37.10 : 10.0.2.1 }" in whole
-    assert "delete table" not in rules.load_router(want, words), "a floating IP changes the maps only"
-    assert "snat ip to 1" not in rules.load_router(RouterWant(id="r"), "")
-    assert rules.router_words(want)[0] == rules.router_words(RouterWant(id="r", snat="192.168.37.5"))[0]
+    assert "delete table" not in translation.load_router(want, words), "a floating IP changes the maps only"
+    assert "snat ip to 1" not in translation.load_router(RouterWant(id="r"), "")
+    assert translation.router_words(want)[0] == translation.router_words(RouterWant(id="r", snat="192.168.37.5"))[0]
 
 
 def test_large_texts_are_cut_between_lines() -> None:

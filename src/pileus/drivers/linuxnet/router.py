@@ -10,7 +10,7 @@ import struct
 from collections.abc import Sequence
 from functools import partial
 
-from pileus.drivers.linuxnet import network, nfnetlink, rtnetlink, rules
+from pileus.drivers.linuxnet import network, nfnetlink, rtnetlink, rules, translation
 from pileus.drivers.linuxnet.machine import BRIDGE_INDEX, Machine, find, links
 from pileus.drivers.linuxnet.netlink import Message
 from pileus.errors import HostError
@@ -55,7 +55,7 @@ def observe(machine: Machine, want: RouterWant | Want) -> RouterFacts | None:
                 addresses.setdefault(index, set()).add(cidr)
         routes = list(filter(None, map(rtnetlink.read_route, route.dump(rtnetlink.get_routes()))))
         neighbours = list(filter(None, map(rtnetlink.read_neighbour, route.dump(rtnetlink.get_neighbours()))))
-        seals = tuple(nfnetlink.seal(netfilter, rules.TABLE, chain) for chain in (rules.SKELETON, rules.FLOATING))
+        seals = tuple(nfnetlink.seal(netfilter, rules.TABLE, chain) for chain in (rules.SKELETON, translation.FLOATING))
     legs = {
         link.name[3:]: LegFacts(up=link.up, mac=link.mac, mtu=link.mtu, addresses=frozenset(addresses.get(index, ())))
         for index, link in found.items()
@@ -72,7 +72,7 @@ def observe(machine: Machine, want: RouterWant | Want) -> RouterFacts | None:
 
 def _unseal(want: RouterWant | Want, seals: tuple[str, ...]) -> str:
     """The digest that the host contract speaks of, when the seals are those of a table made for it by this version."""
-    if isinstance(want, RouterWant) and not want.gone and seals == rules.router_words(want):
+    if isinstance(want, RouterWant) and not want.gone and seals == translation.router_words(want):
         return want.rules
     return " ".join(seals).strip()
 
@@ -92,7 +92,7 @@ def apply(machine: Machine, want: Want, steps: Sequence[Step]) -> None:
                 assert isinstance(want, RouterWant)
                 with machine.filter(name) as netfilter:
                     before = nfnetlink.seal(netfilter, rules.TABLE, rules.SKELETON)
-                machine.nft(name, rules.load_router(want, before))
+                machine.nft(name, translation.load_router(want, before))
             case "add_leg":
                 _add_leg(machine, name, step.value)
             case "drop_leg":

@@ -1,4 +1,4 @@
-"""nft texts: a network's filter, a port's guard, a group's chains and sets, a router's translation. Pure: wants in, text out.
+"""nft texts: a network's filter, a port's guard, a group's chains and sets. Pure: wants in, text out. A router's are in translation.py.
 
 How a network's filter works. A number goes with each packet through the bridge as its mark: the index of the tap it came from, and after
 the bridge has chosen that of the tap it goes to. The bridge table gives the number and checks the sender (`guard`); the inet table, which
@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 
-from pileus.network.host import METADATA, RELAY_PORT, Chains, Members, Part, PortWant, RouterWant, Rule, digest
+from pileus.network.host import METADATA, Chains, Members, Part, PortWant, Rule, digest
 
 TABLE = "pileus"
 VERSION = 1  # of the texts below: a change of what they mean rewrites what an older Pileus left
@@ -24,16 +24,10 @@ ANY4, ANY6 = "0.0.0.0/0", "::/0"
 
 _ND_OUT = "{ 130, 131, 132, 133, 135, 136, 143 }"  # ICMPv6 types that hosts must always be able to send (RFC 4890)
 _ND_IN = "{ 130, 131, 132, 134, 135, 136 }"
-_NOT_SYN = "meta l4proto tcp tcp flags & (fin | syn | rst | ack) != syn ct state new drop"  # a flow that was cut cannot go on as a new one
+NOT_SYN = "meta l4proto tcp tcp flags & (fin | syn | rst | ack) != syn ct state new drop"  # a flow that was cut cannot go on as a new one
 
 
-def skeleton_digest() -> str:
-    return digest(VERSION, skeleton())
-
-
-def skeleton() -> str:
-    """A network's filter before any port is in it."""
-    return f"""table bridge {TABLE} {{
+_SKELETON = f"""table bridge {TABLE} {{
  map number {{
   type ifname : mark;
  }}
@@ -67,7 +61,7 @@ table inet {TABLE} {{
   meta mark >= {STATELESS} meta mark vmap @egress
   ct state established,related accept
   ct state invalid drop
-  {_NOT_SYN}
+  {NOT_SYN}
   meta mark vmap @egress
  }}
  chain forward {{
@@ -77,7 +71,7 @@ table inet {TABLE} {{
   meta mark >= {STATELESS} meta mark vmap @ingress
   ct state established,related accept
   ct state invalid drop
-  {_NOT_SYN}
+  {NOT_SYN}
   meta mark vmap @ingress
  }}
  chain input {{
@@ -91,6 +85,15 @@ table inet {TABLE} {{
  }}
 }}
 """
+
+
+def skeleton_digest() -> str:
+    return digest(VERSION, skeleton())
+
+
+def skeleton() -> str:
+    """A network's filter before any port is in it."""
+    return _SKELETON
 
 
 def load_skeleton() -> str:
@@ -345,78 +348,3 @@ def _protocol(rule: Rule) -> str:
     if rule.low >= 0:
         text += f" th dport {rule.low}-{max(rule.low, rule.high)}" if rule.high > rule.low else f" th dport {rule.low}"
     return text
-
-
-# -- routers ----------------------------------------------------------------------------------------------------------------------
-
-
-FLOATING = "seal_floating"  # seals what a router's maps hold
-
-
-def router_words(want: RouterWant) -> tuple[str, str]:
-    """What the seals of a router's table say: of its chains, of its maps."""
-    return digest(VERSION, _router(want)), digest(VERSION, want.floating)
-
-
-def load_router(want: RouterWant, before: str) -> str:
-    """A router's table, in place of whatever was there; only its maps, when its chains are right (`before`: what seals them)."""
-    words, floating = router_words(want)
-    table = "" if before == words else f"table inet {TABLE}\ndelete table inet {TABLE}\n{_router(want)}{seal(SKELETON, words)}"
-    maps = f"flush map inet {TABLE} floating\nflush map inet {TABLE} fixed\n"
-    for item in want.floating:
-        maps += f"add element inet {TABLE} floating {{ {item.address} : {item.fixed} }}\n"
-        maps += f"add element inet {TABLE} fixed {{ {item.fixed} : {item.address} }}\n"
-    return table + maps + seal(FLOATING, floating)
-
-
-def _router(want: RouterWant) -> str:
-    """A router's table, without floating IPs.
-
-    Packets that a tenant sends leave with the gateway's address or their floating IP. Those that come in from outside pass only as answers
-    or to a floating IP, unless the router was told not to translate: then it routes. What a tenant sends to a floating IP of the same
-    router is translated on both ends, so that the answers come back this way.
-    """
-    snat = f"snat ip to {want.snat}" if want.snat else "accept"
-    inward = "drop" if want.snat else "accept"
-    return f"""table inet {TABLE} {{
- map floating {{
-  type ipv4_addr : ipv4_addr;
- }}
- map fixed {{
-  type ipv4_addr : ipv4_addr;
- }}
- chain from_inside {{
-  type filter hook prerouting priority -150; policy accept;
-  iifname "qr-*" meta mark set 1
- }}
- chain prerouting {{
-  type nat hook prerouting priority -100; policy accept;
-  iifname "qr-*" ip daddr {METADATA} tcp dport 80 redirect to :{RELAY_PORT}
-  dnat ip to ip daddr map @floating
- }}
- chain postrouting {{
-  type nat hook postrouting priority 100; policy accept;
-  oifname "qr-*" meta mark 1 ct status dnat snat ip to ip saddr map @fixed
-  oifname "qr-*" meta mark 1 ct status dnat {snat}
-  oifname "qr-*" accept
-  snat ip to ip saddr map @fixed
-  meta nfproto ipv4 {snat}
- }}
- chain forward {{
-  type filter hook forward priority 0; policy drop;
-  ct state established,related accept
-  ct state invalid drop
-  {_NOT_SYN}
-  iifname "qr-*" accept
-  ct status dnat accept
-  {inward}
- }}
- chain input {{
-  type filter hook input priority 0; policy drop;
-  iif lo accept
-  ct state established,related accept
-  meta l4proto {{ icmp, ipv6-icmp }} accept
-  iifname "qr-*" ct status dnat tcp dport {RELAY_PORT} accept
- }}
-}}
-"""

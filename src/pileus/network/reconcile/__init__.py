@@ -1,25 +1,20 @@
 """How the host is brought in line with networks, ports, security groups and routers: observe, plan, apply, write back what was seen.
 
-Not here: what rows want (rows.py), which steps that takes (plan.py), which open flows may stay (flow.py), who answers guests (live).
+Not here: what rows want (rows.py), which steps that takes (plan.py), which open flows may stay (flow.py), what a start
+compares (start.py), who answers guests (live).
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Literal, Protocol
 
 from pileus.errors import HostError
 from pileus.kit.context import Cloud
 from pileus.kit.loop import GiveUp, Key, Look, Retry, Wait
 from pileus.kit.store import Row
 from pileus.network.host import (
-    Chains,
-    Facts,
-    Flow,
     GroupFacts,
-    GroupWant,
     NetworkFacts,
     Networks,
     NetworkWant,
@@ -27,14 +22,11 @@ from pileus.network.host import (
     PortWant,
     RouterFacts,
     RouterWant,
-    Want,
 )
-from pileus.network.reconcile import flow, rows
-from pileus.network.reconcile.plan import plan_group, plan_network, plan_port, plan_router, short, verbs
-
-log = logging.getLogger("pileus.network")
-
-TURN = 200  # rows or flows looked at before others may run
+from pileus.network.reconcile import rows
+from pileus.network.reconcile.flow import Flows
+from pileus.network.reconcile.plan import plan_group, plan_network, plan_port, plan_router, verbs
+from pileus.network.reconcile.start import Start, Told
 
 
 class Responders(Protocol):
@@ -57,22 +49,15 @@ class Silence:
         return None
 
 
-class Told(NamedTuple):
-    """What groups and routers know of a port."""
-
-    guard: str = ""
-    groups: tuple[str, ...] = ()
-
-
 class Reconciler:
     """The looks of the four kinds of this service."""
 
     def __init__(self, cloud: Cloud, driver: Networks, live: Responders | None = None) -> None:
         self.cloud, self.store, self.driver = cloud, cloud.store, driver
         self.live: Responders = live or Silence()
-        self._told: dict[str, Told] = {}  # by port
+        self.flows = Flows(self.store, driver)
+        self.told: dict[str, Told] = {}  # by port
         self._renewed: set[str] = set()  # networks that were changed under those who are on them
-        self._allowed: dict[str, frozenset[object]] = {}  # by object, what it allowed when open flows were last held against it
 
     def looks(self) -> dict[str, Look]:
         return {"network": self.network, "port": self.port, "security_group": self.security_group, "router": self.router}
@@ -114,12 +99,13 @@ class Reconciler:
         if id in self._renewed:
             self._renewed.discard(id)
             self._wake_neighbours(id)
+        await self.flows.judge_once(id)
         return None
 
     def _wake_neighbours(self, id: str) -> None:
         """What is on a network must be made again with it, or has another MTU or state now: guests' ports, and routers' legs."""
         for port in self.store.find("port", {"network_id": id}):
-            self._told.pop(port["id"], None)
+            self.told.pop(port["id"], None)
             if rows.is_bound(port):
                 self.cloud.wake_now("port", port["id"])
             elif port["device_owner"] in rows.LEGS:
@@ -209,7 +195,7 @@ class Reconciler:
     async def _tell(self, want: PortWant, facts: PortFacts | None, now: Told) -> None:
         """When a port's guard is another than others were told of: groups have other members, or are needed elsewhere, and open flows are
         held against it. A new port has none; one that is on its way out must not leave any to the next with its addresses."""
-        before = self._told.get(want.id)
+        before = self.told.get(want.id)
         if before == now and not want.gone:
             return
         for group in {*(before.groups if before else ()), *want.groups}:
@@ -217,15 +203,15 @@ class Reconciler:
         for leg in self.store.find("port", {"network_id": want.network_id, "device_owner": rows.LEGS}):
             self.cloud.wake_now("router", leg["device_id"])  # it knows beforehand who is where
         if not now.guard and (want.gone or before):
-            await self.cut(want.network_id, set(want.addresses))
+            await self.flows.cut(want.network_id, set(want.addresses))
         elif before or (facts and facts.guard):
-            await self.judge(want.network_id)
-        self._told[want.id] = now
+            await self.flows.judge(want.network_id)
+        self.told[want.id] = now
 
     def _forget_port(self, id: str) -> None:
         with self.store.transaction(durable=False):
             self.store.delete("port", {"id": id})
-        self._told.pop(id, None)
+        self.told.pop(id, None)
 
     # -- security group -----------------------------------------------------------------------------------------------------
 
@@ -247,11 +233,7 @@ class Reconciler:
             with self.store.transaction(durable=False):
                 self.store.delete("port_security_group", {"security_group_id": id})
                 self.store.delete("security_group", {"id": id})
-        allowed = _allowances(want)
-        if self._allows_less(f"group {id}", allowed):
-            for network in {*want.parts, *(facts.parts if facts else ())}:
-                await self.judge(network)
-            self._allowed[f"group {id}"] = allowed
+        await self.flows.hold_group(want, {*want.parts, *(facts.parts if facts else ())})
         return None
 
     # -- router -----------------------------------------------------------------------------------------------------------
@@ -274,8 +256,7 @@ class Reconciler:
         await self.live.serve("router", id)
         there = facts.networks if facts else frozenset()
         self._absorb_router(want, gone, there)
-        if self._allows_less(f"router {id}", _translations(want)):
-            await self.translate(want)
+        await self.flows.hold_router(want)
         for leg in want.legs:
             if leg.network_id not in there:
                 self._wait("network", leg.network_id)
@@ -300,40 +281,6 @@ class Reconciler:
                 self.store.delete("port", {"id": row["id"]})
             self.store.delete("router", {"id": id})
 
-    # -- open flows -------------------------------------------------------------------------------------------------------
-
-    async def judge(self, network_id: str) -> None:
-        """End the open flows of a network that the rules, as they are now, would not let begin."""
-        judge = flow.Judge(self.store, network_id)
-        await self._end_flows("network", network_id, lambda found: not judge.allows(found))
-
-    async def cut(self, network_id: str, addresses: set[str]) -> None:
-        """End the open flows of addresses that are nobody's now."""
-        await self._end_flows("network", network_id, lambda found: found.source in addresses or found.target in addresses)
-
-    async def translate(self, want: RouterWant) -> None:
-        """End the open flows of a router that it would translate otherwise now."""
-        found = await self.driver.flows("router", want.id)
-        await self.driver.cut("router", want.id, flow.translated_wrongly(want, found))
-        self._allowed[f"router {want.id}"] = _translations(want)
-
-    def _allows_less(self, name: str, now: frozenset[object]) -> bool:
-        """Whether open flows must be held against an object: it allows less than when that was last done, or it never was."""
-        before = self._allowed.get(name)
-        if before is not None and before <= now:
-            self._allowed[name] = now
-            return False
-        return True
-
-    async def _end_flows(self, kind: Literal["network"], id: str, is_over: Callable[[Flow], bool]) -> None:
-        over: list[Flow] = []
-        for count, found in enumerate(await self.driver.flows(kind, id)):
-            if is_over(found):
-                over.append(found)
-            if count % TURN == TURN - 1:
-                await asyncio.sleep(0)
-        await self.driver.cut(kind, id, over)
-
     # -- rows -------------------------------------------------------------------------------------------------------------
 
     def _wait(self, kind: str, id: str) -> None:
@@ -351,99 +298,5 @@ class Reconciler:
     # -- start ------------------------------------------------------------------------------------------------------------
 
     async def resync(self) -> None:
-        """Compare the whole host with all rows: wake what differs, take away what no row knows, end flows that should not be.
-
-        Networks and routers are always looked at: their responders must be started anyway.
-        """
-        await self.driver.prepare()
-        networks, routers = await self._all("network"), await self._all("router")
-        ports, groups = await self._all("port"), await self._all("security_group")
-        for id in routers.keys() - self._ids("router"):
-            await self._remove(RouterWant(id=id, gone=True))
-        await self._compare_ports(ports)
-        await self._compare_groups(groups)
-        for id in networks.keys() - self._ids("network"):
-            await self._remove(NetworkWant(id=id, gone=True))
-        for kind in ("network", "router"):
-            for id in self._ids(kind):
-                self.cloud.wake_now(kind, id)
-        for id in networks.keys() & self._ids("network"):
-            await self.judge(id)
-        for row in self.store.find("router"):
-            if row["id"] in routers:
-                await self.translate(rows.router_want(self.store, row))
-
-    async def _all(self, kind: Literal["network", "router", "port", "security_group"]) -> dict[str, Facts]:
-        return await self.driver.observe_all(kind)
-
-    def _ids(self, table: str) -> set[str]:
-        return {row["id"] for row in self.store.query(f"SELECT id FROM {table}")}  # noqa: S608 - table names are ours
-
-    async def _compare_ports(self, found: dict[str, Facts]) -> None:
-        known: set[str] = set()
-        for count, row in enumerate(self.store.find("port", hidden=True)):
-            place = f"{row['network_id']}/{short(row['id'])}"
-            known.add(place)
-            facts = found.get(place)
-            want = rows.port_want(self.store, row)
-            assert facts is None or isinstance(facts, PortFacts)
-            if want.tap and facts and facts.guard == want.guard:
-                self._told[row["id"]] = Told(want.guard, want.groups)  # all groups are compared at start
-            settled = facts is not None and not plan_port(want, facts) and row["status"] == "ACTIVE"
-            if not settled or row["gone"]:
-                self.cloud.wake_now("port", row["id"])
-            if count % TURN == TURN - 1:
-                await asyncio.sleep(0)
-        for place in found.keys() - known:
-            network, _, port = place.partition("/")
-            await self._remove(PortWant(id=port, network_id=network, gone=True))
-
-    async def _compare_groups(self, found: dict[str, Facts]) -> None:
-        known = self.store.find("security_group", hidden=True)
-        for row in known:
-            facts = found.get(row["id"])
-            assert facts is None or isinstance(facts, GroupFacts)
-            want = rows.group_want(self.store, row)
-            nowhere: dict[str, dict[str, str]] = {network: {} for network in want.parts}
-            self._allowed[f"group {row['id']}"] = _allowances(want)  # all networks are judged at start
-            there = nowhere | (facts.parts if facts else {})
-            if row["gone"] or plan_group(want, GroupFacts(parts=there)):
-                self.cloud.wake_now("security_group", row["id"])
-        for id in found.keys() - {row["id"] for row in known}:
-            await self._remove(GroupWant(id=id, gone=True))
-
-    async def _remove(self, want: Want) -> None:
-        """Take away what no row knows; what cannot be taken away now is left for the next start."""
-        try:
-            facts = await self.driver.observe(want)
-            await self.driver.apply(want, _removal(want, facts))
-        except HostError as error:
-            log.warning("left over on the host: %s: %s", want, error)
-        else:
-            log.info("removed from the host: %s", want)
-
-
-def _allowances(want: GroupWant) -> frozenset[object]:
-    """All that a group lets pass, piece by piece."""
-    found: set[object] = set()
-    for parts in want.parts.values():
-        for part in parts:
-            found.update(part.rules if isinstance(part, Chains) else ((part.group, prefix) for prefix in part.prefixes))
-    return frozenset(found)
-
-
-def _translations(want: RouterWant) -> frozenset[object]:
-    return frozenset((*want.floating, want.snat))
-
-
-def _removal(want: Want, facts: Facts | None) -> list:  # type: ignore[type-arg]
-    match want, facts:
-        case NetworkWant(), NetworkFacts() | None:
-            return plan_network(want, facts)
-        case RouterWant(), RouterFacts() | None:
-            return plan_router(want, facts)
-        case PortWant(), PortFacts() | None:
-            return plan_port(want, facts)
-        case GroupWant(), GroupFacts() | None:
-            return plan_group(want, facts)
-    raise TypeError(f"{want!r} and {facts!r} do not belong together")
+        """Compare the whole host with all rows, once, at start. Raises HostError."""
+        await Start(self).resync()

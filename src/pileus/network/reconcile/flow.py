@@ -1,20 +1,23 @@
 """Which open flows may stay: the judgement that a filter makes of a flow's first packet, made again by the rules as they are now.
 
-So that a removed rule ends what it had let through, and nothing else. Pure but for reading rows. The filter itself is the driver's.
+So that a removed rule ends what it had let through, and nothing else. Not here: the filter, and how a flow is ended (the driver).
 """
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pileus.kit.store import Row, Store
-from pileus.network.host import METADATA, Flow, RouterWant, Rule
+from pileus.network.host import METADATA, Chains, Flow, GroupWant, Networks, RouterWant, Rule
 from pileus.network.reconcile import rows
 
 ICMP = (1, 58)
+TURN = 200  # flows looked at before others may run
 DHCP = (17, 68, 67)  # protocol, source port, target port
 
 
@@ -120,3 +123,75 @@ def translated_wrongly(want: RouterWant, flows: Iterable[Flow]) -> list[Flow]:
         return flow.answer_target in (flow.source, want.snat, outward.get(flow.source))
 
     return [flow for flow in flows if not stands(flow)]
+
+
+# -- when it is asked ---------------------------------------------------------------------------------------------------------------
+
+
+class Flows:
+    """Ends the open flows that may not stay. Looking for them costs the kernel some 25 ms, so that it is done only when something
+    allows less than when that was last done; at start nobody knows, and everything is held against everything."""
+
+    def __init__(self, store: Store, driver: Networks) -> None:
+        self._store, self._driver = store, driver
+        self._held: dict[str, frozenset[object]] = {}  # by object, what it allowed when open flows were last held against it
+        self._judged: set[str] = set()  # networks that have been since the start
+
+    async def judge(self, network_id: str) -> None:
+        """End the flows of a network that the rules, as they are now, would not let begin."""
+        judge = Judge(self._store, network_id)
+        await self._end("network", network_id, lambda found: not judge.allows(found))
+        self._judged.add(network_id)
+
+    async def judge_once(self, network_id: str) -> None:
+        """The same, the first time that the network is looked at."""
+        if network_id not in self._judged:
+            await self.judge(network_id)
+
+    async def cut(self, network_id: str, addresses: set[str]) -> None:
+        """End the flows of addresses that are nobody's now."""
+        await self._end("network", network_id, lambda found: found.source in addresses or found.target in addresses)
+
+    async def hold_group(self, want: GroupWant, networks: Iterable[str]) -> None:
+        """Judge the networks in which a group is or was, when it allows less than before."""
+        name, now = f"group {want.id}", _allowances(want)
+        if self._allows_less(name, now):
+            for network in networks:
+                await self.judge(network)
+            self._held[name] = now
+
+    def take_for_held(self, want: GroupWant) -> None:
+        self._held[f"group {want.id}"] = _allowances(want)
+
+    async def hold_router(self, want: RouterWant) -> None:
+        """End the flows of a router that it would translate otherwise now, when it has given up a translation."""
+        name, now = f"router {want.id}", frozenset[object]((*want.floating, want.snat))
+        if self._allows_less(name, now):
+            found = await self._driver.flows("router", want.id)
+            await self._driver.cut("router", want.id, translated_wrongly(want, found))
+            self._held[name] = now
+
+    def _allows_less(self, name: str, now: frozenset[object]) -> bool:
+        before = self._held.get(name)
+        if before is None or not before <= now:
+            return True
+        self._held[name] = now
+        return False
+
+    async def _end(self, kind: Literal["network"], id: str, is_over: Callable[[Flow], bool]) -> None:
+        over: list[Flow] = []
+        for count, found in enumerate(await self._driver.flows(kind, id)):
+            if is_over(found):
+                over.append(found)
+            if count % TURN == TURN - 1:
+                await asyncio.sleep(0)
+        await self._driver.cut(kind, id, over)
+
+
+def _allowances(want: GroupWant) -> frozenset[object]:
+    """All that a group lets pass, piece by piece."""
+    found: set[object] = set()
+    for parts in want.parts.values():
+        for part in parts:
+            found.update(part.rules if isinstance(part, Chains) else ((part.group, prefix) for prefix in part.prefixes))
+    return frozenset(found)

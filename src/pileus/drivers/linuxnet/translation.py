@@ -1,0 +1,79 @@
+"""nft texts of a router: translation of addresses, and what may be forwarded. Pure: wants in, text out.
+
+Packets that a tenant sends leave with the gateway's address or their floating IP. Those that come in from outside pass only as answers
+or to a floating IP, unless the router was told not to translate: then it routes. What a tenant sends to a floating IP of the same
+router is translated on both ends, so that the answers come back this way.
+"""
+
+from __future__ import annotations
+
+from pileus.drivers.linuxnet.rules import NOT_SYN, SKELETON, TABLE, VERSION, seal
+from pileus.network.host import METADATA, RELAY_PORT, RouterWant, digest
+
+FLOATING = "seal_floating"  # seals what a router's maps hold
+SNAT, INWARD = "$snat", "$inward"  # in the text below: what becomes of a tenant's source address, and of what comes in from outside
+
+_TABLE = f"""table inet {TABLE} {{
+ map floating {{
+  type ipv4_addr : ipv4_addr;
+ }}
+ map fixed {{
+  type ipv4_addr : ipv4_addr;
+ }}
+ chain from_inside {{
+  type filter hook prerouting priority -150; policy accept;
+  iifname "qr-*" meta mark set 1
+ }}
+ chain prerouting {{
+  type nat hook prerouting priority -100; policy accept;
+  iifname "qr-*" ip daddr {METADATA} tcp dport 80 redirect to :{RELAY_PORT}
+  dnat ip to ip daddr map @floating
+ }}
+ chain postrouting {{
+  type nat hook postrouting priority 100; policy accept;
+  oifname "qr-*" meta mark 1 ct status dnat snat ip to ip saddr map @fixed
+  oifname "qr-*" meta mark 1 ct status dnat {SNAT}
+  oifname "qr-*" accept
+  snat ip to ip saddr map @fixed
+  meta nfproto ipv4 {SNAT}
+ }}
+ chain forward {{
+  type filter hook forward priority 0; policy drop;
+  ct state established,related accept
+  ct state invalid drop
+  {NOT_SYN}
+  iifname "qr-*" accept
+  ct status dnat accept
+  {INWARD}
+ }}
+ chain input {{
+  type filter hook input priority 0; policy drop;
+  iif lo accept
+  ct state established,related accept
+  meta l4proto {{ icmp, ipv6-icmp }} accept
+  iifname "qr-*" ct status dnat tcp dport {RELAY_PORT} accept
+ }}
+}}
+"""
+
+
+def router_words(want: RouterWant) -> tuple[str, str]:
+    """What the seals of a router's table say: of its chains, of its maps."""
+    return digest(VERSION, table(want)), digest(VERSION, want.floating)
+
+
+def load_router(want: RouterWant, before: str) -> str:
+    """A router's table, in place of whatever was there; only its maps, when its chains are right (`before`: what seals them)."""
+    words, floating = router_words(want)
+    whole = "" if before == words else f"table inet {TABLE}\ndelete table inet {TABLE}\n{table(want)}{seal(SKELETON, words)}"
+    maps = f"flush map inet {TABLE} floating\nflush map inet {TABLE} fixed\n"
+    for item in want.floating:
+        maps += f"add element inet {TABLE} floating {{ {item.address} : {item.fixed} }}\n"
+        maps += f"add element inet {TABLE} fixed {{ {item.fixed} : {item.address} }}\n"
+    return whole + maps + seal(FLOATING, floating)
+
+
+def table(want: RouterWant) -> str:
+    """A router's table, without floating IPs."""
+    snat = f"snat ip to {want.snat}" if want.snat else "accept"
+    return _TABLE.replace(SNAT, snat).replace(INWARD, "drop" if want.snat else "accept")
