@@ -34,12 +34,13 @@ def site(home: Path) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def shared_cache() -> Iterator[Path]:
-    """The micro image where another user can read it."""
+    """The micro image where another user can read it, and build it anew should its sources have changed meanwhile."""
     micro = build_micro(Paths.resolve().cache, [], lambda stage, part: None)
     folder = Path(tempfile.mkdtemp(prefix="pileus-cache-", dir="/tmp"))
-    folder.chmod(0o755)
     target = folder / "micro" / micro.disk.parent.name
     target.mkdir(parents=True)
+    for path in (folder, target.parent):
+        path.chmod(0o777)
     for file in micro.disk.parent.iterdir():
         try:
             os.link(file, target / file.name)
