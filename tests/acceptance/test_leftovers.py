@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from pileus.drivers.datacenter.process import started
 from tests.acceptance.cloud import Student, until
 from tests.acceptance.conftest import Tell
 from tests.acceptance.nursery import Nursery
@@ -85,11 +86,19 @@ def sockets(pids: set[int]) -> set[str]:
     return found
 
 
-def who_is_in(spaces: set[str]) -> list[str]:
-    """Processes, open files and mounts of this machine that keep one of these namespaces alive."""
+def ticks() -> int:
+    """Now, in the unit of process start times."""
+    return int(float(Path("/proc/uptime").read_text().split()[0]) * os.sysconf("SC_CLK_TCK"))
+
+
+def who_is_in(spaces: set[str], before: int) -> list[str]:
+    """What keeps one of these namespaces alive: mounts, and processes and their open files.
+
+    before: processes that started later do not count: the kernel soon gives a namespace's number to another one.
+    """
     found = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if any(space in line for space in spaces)]
     for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
+        if folder.name.isdigit() and (started(int(folder.name)) or before) < before:
             with contextlib.suppress(OSError):
                 links = [*(folder / "ns").iterdir(), *(folder / "fd").iterdir()]
                 found += [f"{link}" for link in links if _target(link) in spaces]
@@ -159,11 +168,11 @@ def cycle(rig: Rig, number: int, trouble: Callable[[Rig, dict[str, str]], None] 
     spaces, inodes = namespaces(ours), sockets(ours)
     assert {space.partition(":")[0] for space in spaces} >= {"mnt", "net", "pid", "user"}
     assert listed(inodes), "a control plane listens"
-    began = time.monotonic()
+    began, moment = time.monotonic(), ticks()
     rig.pileus("down")
     down = time.monotonic() - began
     assert rig.processes() == running, rig.nursery.below()
-    assert who_is_in(spaces) == []
+    assert who_is_in(spaces, moment) == []
     assert listed(inodes) == []
     assert machine() == before
     files = [rig.cloud.home, *rig.cloud.home.rglob("*")]

@@ -68,6 +68,9 @@ def _stop(cloud: Cloud) -> None:
         raise HostError(f"the control plane, process {control.pid}, does not end")
     datacenter.stop(cloud.paths)
     outbound.stop(cloud.paths)
+    for file in cloud.paths.data.glob("servers/*/*"):
+        if file.is_socket():  # of a guest that is no more
+            file.unlink()
     for file in cloud.paths.run.iterdir():
         if file.name != "command.lock":  # ours; it goes when the command is done
             file.unlink() if not file.is_dir() or file.is_symlink() else shutil.rmtree(file)
