@@ -331,7 +331,6 @@ def test_scene(inside: Any, name: str) -> None:
     play(inside, SCENES[name])
 
 
-@pytest.mark.parametrize("map", ["subuid", "single"])
-def test_all_of_it_as_a_plain_user(as_user: Callable[..., str], map: str) -> None:
-    """In one run, without root."""
-    print(as_user(map, __file__, "not plain_user", timeout=400))
+@pytest.mark.parametrize(("map", "which"), [("subuid", "test_scene"), ("single", "test_scene and (floating or opens)")])
+def test_as_a_plain_user(as_user: Callable[..., str], map: str, which: str) -> None:
+    print(as_user(map, __file__, which, timeout=400))

@@ -6,6 +6,7 @@ Not here: what is done with them (network.py, port.py, router.py, group.py, root
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,8 @@ from pileus.drivers.linuxnet.netlink import ROUTE, Netlink
 from pileus.errors import HostError
 
 T = TypeVar("T")
+log = logging.getLogger("pileus.linuxnet")
+BRIDGE_FILTER = "net/bridge/bridge-nf-call-iptables"
 BRIDGE, BRIDGE_INDEX = "br0", 1000  # a network's switch; an index of our own spares a look-up
 # lines of nft in one transaction: a user namespace may not send more at once than net.core.wmem_max (200 chains with their rules)
 WEIGHT = 400
@@ -105,6 +108,14 @@ class Machine:
                     raise HostError(f"sysctl {key.replace('/', '.')} = {value}: {error.strerror}{_hint(key)}") from None
 
         self.namespaces.run(name, write)
+
+    def need_bridge_filter(self, name: str | None) -> None:
+        """See to it that bridged packets can be filtered, as far as anybody may; that they cannot, `sysctls` says."""
+        if self.namespaces.run(name, lambda: read_file(f"/proc/sys/{BRIDGE_FILTER}")):
+            return
+        log.warning("the kernel module br_netfilter is being loaded: it sends the host's own bridges through iptables too")
+        with self.filter(name) as netfilter, contextlib.suppress(HostError):
+            nfnetlink.load_bridge_filter(netfilter)
 
     def link(self, name: str | None, device: str) -> rtnetlink.Link | None:
         with self.route(name) as route:

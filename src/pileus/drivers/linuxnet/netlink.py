@@ -95,14 +95,20 @@ class Netlink:
         for start in range(0, len(messages), BATCH):
             self._batch(messages[start : start + BATCH], ignore)
 
-    def _batch(self, messages: tuple[Message, ...], ignore: Collection[int]) -> None:
+    def transaction(self, begin: Message, *messages: Message, end: Message) -> None:
+        """Netfilter's kind of batch: all of it or nothing. Raises NetlinkError for the first that was refused."""
+        opening = _HEADER.pack(16 + len(begin.payload), begin.type, REQUEST, 0, 0) + begin.payload
+        closing = _HEADER.pack(16 + len(end.payload), end.type, REQUEST, 0, 0) + end.payload
+        self._batch(messages, (), opening, closing)
+
+    def _batch(self, messages: tuple[Message, ...], ignore: Collection[int], opening: bytes = b"", closing: bytes = b"") -> None:
         waiting: dict[int, Message] = {}
-        data = bytearray()
+        data = bytearray(opening)
         for message in messages:
             self._count += 1
             waiting[self._count] = message
             data += _HEADER.pack(16 + len(message.payload), message.type, message.flags | REQUEST | ACK, self._count, 0) + message.payload
-        self._send(bytes(data), messages[0].what)
+        self._send(bytes(data) + closing, messages[0].what)
         failed: NetlinkError | None = None
         while waiting:
             for kind, flags, count, payload in self._receive():

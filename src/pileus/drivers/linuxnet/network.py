@@ -90,6 +90,7 @@ def apply(machine: Machine, want: Want, steps: Sequence[Step]) -> None:
 
 def _make_namespace(machine: Machine, name: str) -> None:
     machine.namespaces.create(name)
+    machine.need_bridge_filter(name)
     machine.sysctls(name, SYSCTLS)
     with contextlib.suppress(HostError):  # a kernel without IPv6 has nothing to shut off
         machine.sysctls(name, SYSCTLS6)

@@ -1,6 +1,7 @@
 """What netfilter's tables hold, read through nfnetlink: the seals of chains, and open flows, which can also be forgotten.
 
-Writing rules is libnftables' work (`nft.py`). Here is what must be quick, or what libnftables cannot do.
+Writing rules is libnftables' work (`nft.py`). Here is what must be quick, or what libnftables cannot do: it has no words for iptables'
+matches, one of which brings in br_netfilter.
 Source: <linux/netfilter/nf_tables.h>, <linux/netfilter/nfnetlink_conntrack.h>.
 """
 
@@ -10,7 +11,7 @@ import ipaddress
 import socket
 import struct
 
-from pileus.drivers.linuxnet.netlink import NETFILTER, Message, Netlink, attribute, attributes, text
+from pileus.drivers.linuxnet.netlink import APPEND, CREATE, NETFILTER, Message, Netlink, attribute, attributes, nested, text
 from pileus.network.host import Flow
 
 INET, BRIDGE = 1, 7  # NFPROTO_*
@@ -105,3 +106,37 @@ def forget(link: Netlink, found: list[Flow]) -> None:
 def open_link() -> Netlink:
     """A socket to the netfilter of the namespace that the calling thread is in."""
     return Netlink(NETFILTER)
+
+
+# -- br_netfilter -----------------------------------------------------------------------------------------------------------------
+
+_NFT = 10 << 8
+_NEW_TABLE, _DELETE_TABLE, _NEW_CHAIN, _NEW_RULE = _NFT | 0, _NFT | 2, _NFT | 3, _NFT | 6
+_BEGIN, _END = 16, 17  # NFNL_MSG_BATCH_*
+
+
+def load_bridge_filter(link: Netlink) -> None:
+    """Have the kernel load br_netfilter, which it does for anybody who uses iptables' match `physdev`, as long as that is a module.
+
+    A rule with it is made in a table of its own in the namespace, and taken away again. Nothing happens where it is loaded or built in.
+    Raises NetlinkError where the kernel lacks what this takes.
+    """
+    table = attribute(1, "pileus-probe")
+    info = b"\0" * 64 + bytes((0, 1)) + b"\0" * 6  # struct xt_physdev_info: bitmask XT_PHYSDEV_OP_BRIDGED
+    match = attribute(1, "physdev") + attribute(2, _number(0)) + attribute(3, info)  # NFTA_MATCH_NAME, _REV, _INFO
+    rule = nested(1, attribute(1, "match"), nested(2, match))  # NFTA_LIST_ELEM: NFTA_EXPR_NAME, _DATA
+    hook = nested(4, attribute(1, _number(2)), attribute(2, _number(0)))  # NFTA_CHAIN_HOOK: forward, priority 0
+    head, what = _header(socket.AF_INET), "use the match physdev"
+    link.transaction(
+        Message(_BEGIN, 0, struct.pack("=BBH", 0, 0, socket.htons(10))),
+        Message(_NEW_TABLE, CREATE, head + table, what),
+        Message(_NEW_CHAIN, CREATE, head + table + attribute(3, "forward") + hook + attribute(7, "filter"), what),
+        Message(_NEW_RULE, CREATE | APPEND, head + table + attribute(2, "forward") + nested(4, rule), what),
+        Message(_DELETE_TABLE, 0, head + table, what),
+        end=Message(_END, 0, struct.pack("=BBH", 0, 0, socket.htons(10))),
+    )
+
+
+def _number(value: int) -> bytes:
+    """nf_tables has its numbers in network order."""
+    return struct.pack("!I", value)

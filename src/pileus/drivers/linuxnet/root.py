@@ -33,6 +33,7 @@ def outside(public: ipaddress.IPv4Network) -> str:
 
 def prepare(machine: Machine, public: ipaddress.IPv4Network) -> None:
     """Make wire and outside host, or find that they are there. Raises HostError."""
+    machine.need_bridge_filter(None)
     machine.sysctls(None, SYSCTLS)
     with machine.route(None) as route:
         bridge = rtnetlink.add_bridge(WIRE, BRIDGE_INDEX, mac=MAC, mtu=MTU, up=True)
