@@ -15,14 +15,16 @@ from tests.conformance.cloud import ROOT, Cloud
 BEGIN, END = "<!-- transcript: written by `make docs` -->", "<!-- end of transcript -->"
 SECONDS = 900
 
+# What of the lab's own output is shown: a line for each stage, and what the calculator was asked and answered.
+FILTER = r" 2>&1 | grep -E ' s  .*(: up|: done)|^\$ pileus exec|^result'"
 # Shown as typed by somebody in a checkout with .venv/bin and .venv-clients/bin on the path.
 COMMANDS = (
     "pileus up",
-    "pileus lab run calculator 2>&1 | grep ' s  '",
+    "pileus lab run calculator" + FILTER,
     'eval "$(pileus env)"',
     "openstack server list -c Name -c Status -c Networks",
-    'pileus exec curl -s -d "(5*6)+3/4-2" http://192.168.37.10',
-    "openstack console log show MulService | tail -n 4",
+    'pileus exec curl -s -d "2*(3+4)" http://192.168.37.10',
+    "openstack console log show MulService | tail -n 3",
     "pileus down",
 )
 
@@ -68,7 +70,7 @@ def tidy(text: str, cloud: Cloud) -> str:
         text.replace(str(cloud.top / "user"), "~").replace(str(cloud.top / "cloud"), "~/.local/share/pileus").replace(str(ROOT), "~/pileus")
     )
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:5000", text)
-    text = text.replace(" 2>&1 | grep ' s  '", "")  # the filter only leaves out the lines in between
+    text = text.replace(FILTER, "")  # it only leaves out lines in between
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 
