@@ -280,9 +280,30 @@ async def test_a_wish_that_changes_while_a_guest_starts_is_not_lost(cloud: World
     await asyncio.sleep(0.015)
     cloud.ask(id, "delete", power="gone", task_state="deleting")
     cloud.loop.wake("server", id)
-    await cloud.loop.settle()
+    lived = False
+    while cloud.loop.tasks:
+        if (await cloud.facts(id)).living:
+            lived = True
+            assert cloud.store.find("port"), "an address was free while a guest had it"
+        await asyncio.sleep(0.001)
+    assert lived
     assert cloud.row(id)["vm_state"] == "deleted"
     assert await cloud.guests.observe() == {}
+
+
+async def test_a_server_that_is_unwished_in_the_queue_is_not_started(cloud: World) -> None:
+    cloud.reconciler._boots = asyncio.Semaphore(1)
+    first, second = cloud.server(), cloud.server()
+    cloud.host.delay = 0.01
+    for id in (first, second):
+        cloud.loop.wake("server", id)
+    await asyncio.sleep(0.015)
+    cloud.ask(second, "delete", power="gone", task_state="deleting")
+    cloud.loop.wake("server", second)
+    await cloud.loop.settle()
+    assert cloud.row(second)["vm_state"] == "deleted"
+    assert (second, "start") not in cloud.host.log
+    assert (first, "start") in cloud.host.log
 
 
 async def test_boots_are_limited_and_the_place_in_the_queue_is_told(cloud: World) -> None:

@@ -122,7 +122,8 @@ class Reconciler:
             if facts == NOTHING:
                 finish_delete(Context(self.cloud, INTERNAL), row)
                 self._ends.pop(id, None)
-            return None
+                return None
+            return self._next_look(row, facts) if steps else None
         changes = _changes(row, facts, self._now())
         if changes:
             with self.cloud.store.transaction(durable=False):
@@ -180,22 +181,21 @@ class Reconciler:
     async def _carry_out(self, id: str, row: Row | None, steps: list[Step]) -> None:
         """Apply the steps up to the first that needs another object first, in one batch; a start in one of its own."""
         batch: list[Step] = []
-        hindrance: Exception | None = None
-        starting: Step | None = None
+        last: Step | None = None  # a start, or what cannot be done yet
         for step in steps:
-            if row is not None and (hindrance := self._hindrance(row, step)):
+            if step.verb == "start" or (row is not None and self._hindrance(row, step)):
+                last = step
                 break
-            if step.verb == "start":
-                starting = step
-            else:
-                batch.append(step)
+            batch.append(step)
         try:
             if batch:
                 await self.guests.apply(id, batch)
-            if hindrance:
+            if last is None or row is None:
+                return
+            if hindrance := self._hindrance(row, last):  # asked again: it may have come while the others were carried out
                 raise hindrance
-            if starting and row:
-                await self._start(row, starting)
+            if last.verb == "start":
+                await self._start(row, last)
         except Unfit:
             raise
         except HostError as error:
