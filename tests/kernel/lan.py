@@ -193,17 +193,21 @@ class Lan(Rows):
     """Rows, the looks that make them so, and guests."""
 
     def __init__(self, datacenter: Datacenter, metadata: MetadataHandler | None = None, **live: Any) -> None:
-        self.datacenter = datacenter
         super().__init__(new_store())
-        self.loop = Loop()
-        self.cloud = Cloud(self.store, Clock(), self.loop.wake)
-        self.driver = Linuxnet(datacenter.netns)
-        self.live = Live(self.cloud, self.driver, metadata, **live)
-        self.reconciler = Reconciler(self.cloud, self.driver, self.live)
+        self.datacenter, self.metadata, self.options = datacenter, metadata, live
         self.processes: list[subprocess.Popen[str]] = []
         self.sockets: list[socket.socket] = []
         self.stops: list[int] = []
         self.folder = tempfile.mkdtemp(prefix="lan-")
+        self.build()
+
+    def build(self) -> None:
+        """A control plane as after a start: it remembers nothing."""
+        self.loop = Loop()
+        self.cloud = Cloud(self.store, Clock(), self.loop.wake)
+        self.driver = Linuxnet(self.datacenter.netns)
+        self.live = Live(self.cloud, self.driver, self.metadata, **self.options)
+        self.reconciler = Reconciler(self.cloud, self.driver, self.live)
         for kind, look in self.reconciler.looks().items():
             self.loop.register(kind, look, self.reconciler.give_ups().get(kind))
 

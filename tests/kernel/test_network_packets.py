@@ -7,13 +7,16 @@ with a part of the product switched off, and must then fail (test_network_mutati
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from pileus.errors import HostError
 from tests.kernel.lan import Guest, Lan, play, until
 from tests.network_rows import OTHER, PROJECT
 
@@ -294,6 +297,48 @@ async def scene_floating_ip_both_ways_and_its_end(lan: Lan) -> None:
         assert not says(client)
         assert not outside.reaches("192.168.37.10", 80, 0.5)
         assert not outside.pings("192.168.37.10", wait=0.5)
+
+
+async def scene_a_control_plane_that_starts_again_finds_all_as_it_was(lan: Lan) -> None:
+    one, two, router, public = await a_house(lan)
+    outside = lan.outside()
+    lan.floating(public, "192.168.37.10", router, one.port_id)
+    await lan.settle(("router", router))
+    network = lan.row("port", one.port_id)["network_id"]
+    names = sorted(lan.datacenter.netns.names())
+
+    def state() -> list[str]:
+        """All links, addresses, routes and rules; numbers of packets and what comes and goes by itself left out."""
+        commands = ("ip -d link", "ip address", "ip route", "nft list ruleset")
+        inside = (f"nsenter --net=/netns/{name} {command}" for name in (f"net-{network}", f"rtr-{router}") for command in commands)
+        lines = [line for command in inside for line in run(command).splitlines()]
+        return [re.sub(r" state [A-Z]+", "", line) for line in lines if "timer" not in line and "_lft" not in line]
+
+    def run(command: str) -> str:
+        return subprocess.run(command.split(), capture_output=True, text=True, check=True).stdout
+
+    one.listen(80)
+    with outside.socket() as client:
+        client.settimeout(2)
+        client.connect(("192.168.37.10", 80))
+        assert says(client)
+        before = state()
+        lan.live.stop()
+        lan.build()
+        await lan.start()
+        assert state() == before
+        assert says(client), "a flow goes on"
+        with pytest.raises(HostError):
+            lan.driver.open_tap("no such port")
+        stray = lan.network("10.0.9.0/24")[0]
+        await lan.settle(("network", stray))
+        lan.store.delete("subnet", {"network_id": stray})
+        lan.store.delete("network", {"id": stray})
+        lan.live.stop()
+        lan.build()
+        await lan.start()
+        assert sorted(lan.datacenter.netns.names()) == sorted({*names, f"guest-{two.name.removeprefix('guest-')}"})
+        assert says(client)
 
 
 async def scene_two_projects_with_the_same_range(lan: Lan) -> None:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from pileus.errors import HostError
 from pileus.kit.context import Cloud
 from pileus.kit.store import Row
 from pileus.network.host import Networks
@@ -42,7 +41,7 @@ async def _nothing(request: MetadataRequest) -> MetadataResponse:
 class Served:
     """What one namespace holds of us."""
 
-    sockets: list[socket.socket] = field(default_factory=list)
+    sockets: list[socket.socket] = field(default_factory=list)  # for datagrams; a server closes its own
     servers: list[asyncio.Server] = field(default_factory=list)
     relays: list[Relay] = field(default_factory=list)
 
@@ -64,24 +63,27 @@ class Live:
             return
         served = self._served[kind, id] = Served()
         try:
-            sockets = await self._driver.listen(kind, id)
-        except HostError:
+            await self._open(kind, id, served)
+        except BaseException:
             self._served.pop((kind, id), None)
+            self._close(served)
             raise
-        served.sockets += sockets.values()
+        if self._served.get((kind, id)) is not served:  # closed while we were at it
+            self._close(served)
+
+    async def _open(self, kind: Kind, id: str, served: Served) -> None:
+        sockets = await self._driver.listen(kind, id)
         loop = asyncio.get_running_loop()
-        if sock := sockets.get("dhcp"):
-            loop.add_reader(sock, self._read, sock, partial(self._dhcp, id, sock))
-        if sock := sockets.get("dns"):
-            loop.add_reader(sock, self._read, sock, partial(self._dns, id, sock))
+        for name, answer in (("dhcp", self._dhcp), ("dns", self._dns)):
+            if sock := sockets.get(name):
+                served.sockets.append(sock)
+                loop.add_reader(sock, self._read, sock, partial(answer, id, sock))
         if sock := sockets.get("dns_tcp"):
             served.servers.append(await asyncio.start_server(partial(self._dns_stream, id), sock=sock))
         if sock := sockets.get("metadata"):
             relay = Relay(partial(self._lodger, kind, id), self._metadata)
             served.relays.append(relay)
             served.servers.append(await asyncio.start_server(relay.serve, sock=sock, limit=HEAD_MAX))
-        if self._served.get((kind, id)) is not served:  # closed while we were at it
-            self._close(served)
 
     def close(self, kind: Kind, id: str) -> None:
         """Let go of a namespace: as long as a socket is open there, it lives."""
@@ -95,9 +97,8 @@ class Live:
             server.close()
         loop = asyncio.get_running_loop()
         for sock in served.sockets:
-            if sock.fileno() >= 0:
-                loop.remove_reader(sock)
-                sock.close()
+            loop.remove_reader(sock)
+            sock.close()
 
     def stop(self) -> None:
         """Let go of everything."""
