@@ -118,9 +118,11 @@ def test_ext4_has_the_owners_and_modes_of_the_tree(tree: Tree, tmp_path: Path) -
     tree.folder("tmp", 0o1777)
     target = tmp_path / "root.ext4"
     disk.make_ext4(tree, target, "label", disk.content_size(tree))
-    debugfs = lambda command: subprocess.run(  # noqa: E731
-        ["debugfs", "-R", command, target], capture_output=True, text=True, check=True, env={"PATH": "/usr/sbin:/sbin"}
-    ).stdout
+
+    def debugfs(command: str) -> str:
+        argv = ["debugfs", "-R", command, str(target)]
+        return subprocess.run(argv, capture_output=True, text=True, check=True, env={"PATH": "/usr/sbin:/sbin"}).stdout
+
     for path, mode, owner in (("/usr/bin/sudo", "04755", "0"), ('"/home/cirros/with space"', "0640", "1000"), ("/tmp", "01777", "0")):
         shown = debugfs(f"stat {path}")
         assert f"Mode:  {mode}" in shown.replace("   ", "  "), shown

@@ -55,18 +55,18 @@ PROVIDED = {
     "util-linux-extra": "",
 }
 
-# Of these packages only these files and the shared libraries ("*" at the end: whatever begins so); of all others everything but
-# documentation and translations.
+# Of these packages only these files (where they lie in the guest, whose usr/sbin is usr/bin) and the shared
+# libraries ("*" at the end: whatever begins so); of all others everything but documentation and translations.
 KEEP = {
-    "dropbear-bin": ("usr/sbin/dropbear", "usr/bin/dropbearkey"),
-    "e2fsprogs": ("usr/sbin/mke2fs", "usr/sbin/mkfs.*", "usr/sbin/e2fsck", "usr/sbin/fsck.*", "usr/sbin/resize2fs", "usr/sbin/tune2fs",
-                  "usr/sbin/e2label", "usr/bin/lsattr", "usr/bin/chattr", "etc/mke2fs.conf"),
+    "dropbear-bin": ("usr/bin/dropbear", "usr/bin/dropbearkey"),
+    "e2fsprogs": ("usr/bin/mke2fs", "usr/bin/mkfs.*", "usr/bin/e2fsck", "usr/bin/fsck.*", "usr/bin/resize2fs", "usr/bin/tune2fs",
+                  "usr/bin/e2label", "usr/bin/lsattr", "usr/bin/chattr", "etc/mke2fs.conf"),
     "libpam-modules": ("usr/lib/x86_64-linux-gnu/security/pam_permit.so",),
     "libpam-modules-bin": (),
     "openssh-client": ("usr/bin/ssh", "usr/bin/scp", "usr/bin/sftp", "usr/bin/ssh-keygen"),
     "sudo": ("usr/bin/sudo", "usr/libexec/sudo/libsudo_util.so*", "usr/libexec/sudo/sudoers.so"),
-    "util-linux": ("usr/bin/lsblk", "usr/bin/findmnt", "usr/bin/flock", "usr/bin/taskset", "usr/bin/resizepart", "usr/sbin/blkid",
-                   "usr/sbin/blockdev", "usr/sbin/wipefs", "usr/sbin/mkfs", "usr/sbin/fsck"),
+    "util-linux": ("usr/bin/lsblk", "usr/bin/findmnt", "usr/bin/flock", "usr/bin/taskset", "usr/bin/resizepart", "usr/bin/blkid",
+                   "usr/bin/blockdev", "usr/bin/wipefs", "usr/bin/mkfs", "usr/bin/fsck"),
 }  # fmt: skip
 LIBRARIES = "usr/lib/x86_64-linux-gnu/lib"
 DROP = (
@@ -107,6 +107,7 @@ FILES = {
     "identity.awk": ("usr/lib/pileus/identity.awk", 0o644),
     "inittab": ("etc/inittab", 0o644),
     "issue": ("etc/issue", 0o644),
+    "login-prompt": ("usr/lib/pileus/login-prompt", 0o755),
     "late": ("usr/lib/pileus/late", 0o755),
     "nc": ("usr/local/bin/nc", 0o755),
     "nsswitch.conf": ("etc/nsswitch.conf", 0o644),

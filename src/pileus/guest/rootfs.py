@@ -16,16 +16,10 @@ from pileus.guest.packages import Package, Packages, run
 from pileus.guest.tree import Tree
 
 BOOT_BUSYBOX = "usr/lib/pileus/busybox"
-MERGED = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
-# busybox commands for administrators, by where other systems keep them; the rest goes to usr/bin.
-ADMIN_APPLETS = frozenset(
-    {"acpid", "adjtimex", "arp", "blkdiscard", "blockdev", "brctl", "depmod", "fdisk", "findfs", "freeramdisk", "fsfreeze", "fstrim",
-     "getty", "hwclock", "ifconfig", "ifdown", "ifup", "init", "insmod", "ip", "klogd", "loadkmap", "losetup", "lsmod", "mdev", "mkdosfs",
-     "mke2fs", "mkswap", "modinfo", "modprobe", "nameif", "pivot_root", "rmmod", "route", "run-init", "start-stop-daemon", "sulogin",
-     "swapoff", "swapon", "switch_root", "sysctl", "syslogd", "tc", "tunctl", "udhcpc", "udhcpd", "uevent", "vconfig", "watchdog"}
-)  # fmt: skip
+# As Debian's own, and usr/sbin too, since a login by SSH looks for commands in usr/bin only.
+MERGED = {"bin": "usr/bin", "sbin": "usr/bin", "usr/sbin": "bin", "lib": "usr/lib", "lib64": "usr/lib64"}
 NOT_LINKED = frozenset({"busybox", "dpkg", "dpkg-deb", "rpm", "rpm2cpio", "halt", "poweroff", "reboot", "nc", "linuxrc", "openvt"})
-FOR_THE_BOOT = frozenset({"getty", "init", "login", "udhcpc"})  # by the busybox that starts sooner
+FOR_THE_BOOT = frozenset({"init", "login", "udhcpc"})  # by the busybox that starts sooner
 INITRD_APPLETS = ("sh", "mount", "modprobe", "findfs", "sleep", "switch_root", "setsid", "cttyhack")
 FOLDERS = ("dev", "proc", "sys", "run", "mnt", "media", "home", "var/log", "var/lib/pileus", "var/cache", "etc/dropbear", "usr/local/bin")
 
@@ -70,7 +64,7 @@ def make_root(
     """
     tree = Tree(work / "root")
     for link, target in MERGED.items():
-        tree.folder(target)
+        tree.folder(target if target.startswith("usr/") else f"usr/{target}")
         tree.link(link, target)
     for number, package in enumerate(chosen):
         step(number / len(chosen))
@@ -102,14 +96,13 @@ def take_busybox(packages: Packages, package: Package) -> bytes:
 
 
 def applets(tree: Tree, busybox: bytes) -> None:
-    """A link for every busybox command that no package brings, in the folder where it is looked for."""
+    """A link for every busybox command that no package brings."""
     tree.file(BOOT_BUSYBOX, busybox, 0o755)
     tree.link("usr/lib/pileus/sh", "busybox")
-    here = {p.rpartition("/")[2] for p in tree.nodes if p.startswith(("usr/bin/", "usr/sbin/"))}
+    here = {p.removeprefix("usr/bin/") for p in tree.nodes if p.startswith("usr/bin/")}
     common = set(inside(tree, "usr/bin/busybox", "--list").split())
     for name in common.union(run([str(tree.root / BOOT_BUSYBOX), "--list"]).split()) - here - NOT_LINKED:
-        folder = "usr/sbin" if name in ADMIN_APPLETS else "usr/bin"
-        tree.link(f"{folder}/{name}", "/usr/bin/busybox" if name in common - FOR_THE_BOOT else f"/{BOOT_BUSYBOX}")
+        tree.link(f"usr/bin/{name}", "busybox" if name in common - FOR_THE_BOOT else f"/{BOOT_BUSYBOX}")
 
 
 def inside(tree: Tree, program: str, *words: str, env: dict[str, str] | None = None) -> str:
@@ -134,7 +127,7 @@ def skeleton(tree: Tree) -> None:
     for name, (path, mode) in recipe.FILES.items():
         tree.file(path, own(name), mode)
     for verb in ("poweroff", "reboot", "halt"):
-        tree.link(f"usr/sbin/{verb}", "/usr/lib/pileus/power")
+        tree.link(f"usr/bin/{verb}", "/usr/lib/pileus/power")
     tree.file("etc/filesystems", b"ext4\nvfat\niso9660\nsquashfs\n*\n")  # mount without -t tries these, whose modules are not loaded yet
     tree.file("etc/shells", b"/bin/sh\n/bin/ash\n")
     tree.file("etc/hosts", b"127.0.0.1 localhost\n::1 localhost\n")
