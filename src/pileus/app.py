@@ -55,6 +55,7 @@ log = logging.getLogger("pileus.app")
 HERE = Path(__file__).parent
 SERVICES = ("identity", "image", "network", "compute")
 CHECKPOINT_SECONDS = 5.0
+GUESTS = "guests"  # the network namespace QEMU itself lives in, with nothing in it: guests' packets go by their taps
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -116,7 +117,16 @@ def linux_drivers(settings: Settings, datacenter: Datacenter) -> Drivers:
 
     networks = Linuxnet(datacenter.netns, settings.public_cidr)
     disks = ServerDisks(datacenter.root)
-    guests = QemuGuests(datacenter.holder, disks, networks.open_tap, data=datacenter.root, uid_count=datacenter.uid_count)
+    datacenter.netns.create(GUESTS)
+    guests = QemuGuests(
+        datacenter.holder,
+        disks,
+        networks.open_tap,
+        data=datacenter.root,
+        uid_count=datacenter.uid_count,
+        accel=settings.accel,
+        netns=GUESTS,
+    )
     resolvers = () if settings.outbound == "none" else (RESOLVER,)
     return Drivers(DiskImages(datacenter.root), networks, guests, guests.host_facts(), resolvers)
 

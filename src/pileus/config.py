@@ -72,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     port: int = 5000  # the one listener, on 127.0.0.1; 0 = any free one
     drivers: Literal["linux", "fake"] = "linux"  # what is behind the APIs: real guests and networks, or the API-only mode
     outbound: Literal["auto", "none", "slirp4netns", "pasta"] = "auto"  # how guests reach the internet; auto takes what is there
+    accel: Literal["auto", "kvm", "tcg"] = "auto"  # how guests run; auto: KVM where a guest of a moment shows that it works
     region: str = "RegionOne"  # the one region of the catalog
     public_cidr: str = "192.168.37.0/24"  # the external network, where floating IPs come from
     token_hours: int = 24  # how long a token is good for

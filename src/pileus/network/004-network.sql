@@ -100,6 +100,7 @@ CREATE TABLE port (
     vnic_type             TEXT NOT NULL DEFAULT 'normal',
     binding_profile       TEXT NOT NULL DEFAULT '{}',
     binding_host          TEXT NOT NULL DEFAULT '',    -- set while bound to a device on this host
+    place                 INTEGER NOT NULL DEFAULT 0,  -- among the device's ports: the order of a server's cards
     gone                  INTEGER NOT NULL DEFAULT 0,
     created_at            INTEGER NOT NULL,
     updated_at            INTEGER NOT NULL,

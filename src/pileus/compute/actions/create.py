@@ -15,7 +15,7 @@ from pileus.compute.actions import flavors, groups, nics
 from pileus.compute.actions.keypairs import find_keypair
 from pileus.compute.actions.metadata import write_tags
 from pileus.compute.actions.quotas import allowed_count, check_files, check_metadata
-from pileus.compute.machine import hostname, memory_mb, reserved_mb, used
+from pileus.compute.machine import fact, hostname, memory_mb, reserved_mb, used
 from pileus.compute.states import BUILDING, ERROR, SPAWNING
 from pileus.errors import BadRequest, NotFound
 from pileus.image import actions as image
@@ -172,8 +172,10 @@ def _hinted(ctx: Context, hints: Mapping[str, Any], count: int) -> tuple[str | N
 
 
 def has_room(ctx: Context, ram: int, count: int) -> bool:
-    """Whether the machine holds so many more servers of so many MiB together."""
-    if used(ctx.store).ram + ram + reserved_mb(ctx) > memory_mb(ctx):
+    """Whether the machine holds so many more servers of so many MiB together, with what each takes beside its own memory."""
+    taken = used(ctx.store)
+    overhead = int(fact(ctx, "overhead_mb", 0)) * (taken.servers + count)
+    if taken.ram + ram + overhead + reserved_mb(ctx) > memory_mb(ctx):
         return False
     uids = int(ctx.cloud.host.get("uid_count") or 0)
     return not uids or ctx.store.count("server", {"placed": 1}) + count <= uids

@@ -48,6 +48,7 @@ def start(paths: Folders) -> int:
                 stdout=log,
                 stderr=log,
                 cwd="/",
+                extra_groups=_groups(),
                 env={"PATH": SEARCH} | {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
             )
             its.close()
@@ -64,6 +65,15 @@ def start(paths: Folders) -> int:
     if pid is None:
         raise HolderError(f"the datacenter ended as soon as it began: see {paths.state / 'holder.log'}")
     return pid
+
+
+def _groups() -> list[int] | None:
+    """The groups of the datacenter's processes; None: this process's own. Root's guests are not root: they need the one that may use KVM."""
+    if os.geteuid() != 0:
+        return None
+    with contextlib.suppress(OSError):
+        return sorted({*os.getgroups(), os.stat("/dev/kvm").st_gid})
+    return None
 
 
 def _handshake(sync: socket.socket, pid: int) -> None:

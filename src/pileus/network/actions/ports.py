@@ -51,8 +51,8 @@ def list_ports(ctx: Context, listing: Listing) -> Page:
 
 
 def ports_of_device(store: Store, device_id: str) -> list[Row]:
-    """A server's ports (or a router's legs), in the order they were made."""
-    return store.find("port", {"device_id": device_id}, order="rowid")
+    """A server's ports (or a router's legs), in the order they were given to it."""
+    return store.find("port", {"device_id": device_id}, order="place, rowid")
 
 
 # -- creating --------------------------------------------------------------------------------------------------------------
@@ -77,6 +77,8 @@ def create_port(ctx: Context, values: Row) -> Row:
         trusted = row["device_owner"].startswith("network:")
         if row.get("port_security_enabled") is None:
             row["port_security_enabled"] = int(network["port_security_enabled"] and not trusted)
+        if row.get("device_id"):
+            row["place"] = ctx.store.count("port", {"device_id": row["device_id"]})
         ctx.store.insert("port", row)
         given = give(ctx, network, row, wanted)
         if groups is None:
@@ -239,7 +241,8 @@ def bind_port(ctx: Context, id: str, device_id: str, device_owner: str, host: st
         words = f"Port already has an attached device {row['device_id']}."
         raise Conflict(f"Unable to complete operation on port {id} for network {row['network_id']}. {words}", type="PortInUse")
     with ctx.store.transaction():
-        after = change(ctx, "port", row, {"device_id": device_id, "device_owner": device_owner, "binding_host": host})
+        place = row["place"] if row["device_id"] else ctx.store.count("port", {"device_id": device_id})
+        after = change(ctx, "port", row, {"device_id": device_id, "device_owner": device_owner, "binding_host": host, "place": place})
         _wake(ctx, row, after)
     return after
 
