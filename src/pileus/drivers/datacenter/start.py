@@ -68,7 +68,7 @@ def start(paths: Folders) -> int:
 
 
 def _groups() -> list[int] | None:
-    """The groups of the datacenter's processes; None: this process's own. Root's guests are not root: they need the one that may use KVM."""
+    """The groups of the datacenter's processes; None: this process's own. Root's guests are not root, and need the one that has KVM."""
     if os.geteuid() != 0:
         return None
     with contextlib.suppress(OSError):
