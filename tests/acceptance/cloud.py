@@ -12,7 +12,7 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,6 +53,13 @@ class Student(Cloud):
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.run("status", "-f", "json").stdout)
         return found
+
+    def call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+        try:
+            return super().call(method, path, body, headers)
+        except AssertionError as error:
+            error.add_note(self.log())
+            raise
 
     def start_lab(self) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -25,7 +25,7 @@ from pileus.config import Paths, Settings
 from pileus.drivers.fake.host import FakeHost
 from tests.acceptance.cloud import Student, until
 from tests.acceptance.conftest import Tell
-from tests.acceptance.stories import Step, Tenant, shuffled
+from tests.acceptance.storyteller import all_steps
 
 TENANTS = 4
 KILLS = 8
@@ -53,26 +53,6 @@ def clouds() -> Iterator[Callable[[], Student]]:
     yield new
     for cloud in made:
         cloud.down()
-
-
-def image(call: Callable[..., Any]) -> Step:
-    """An image whose upload may break off."""
-
-    def found() -> dict[str, Any] | None:
-        images = call("GET", "/image/v2/images?name=image")["images"]
-        assert len(images) <= 1
-        return images[0] if images else None
-
-    def act(call: Callable[..., Any]) -> None:
-        there = found() or call("POST", "/image/v2/images", {"name": "image", "disk_format": "raw", "container_format": "bare"})
-        if there["status"] == "queued":
-            call("PUT", f"/image/v2/images/{there['id']}/file", bytes(1 << 20))
-
-    def done(call: Callable[..., Any]) -> bool:
-        there = found()
-        return there is not None and there["status"] == "active"
-
-    return Step("image", done, act)
 
 
 class Killer(threading.Thread):
@@ -109,10 +89,8 @@ class Killer(threading.Thread):
 
 def tell_all(cloud: Student, seed: int, killer: Killer | None = None) -> None:
     """All stories to their end, whatever happens to the control plane meanwhile."""
-    luck = random.Random(seed)
-    stories = [Tenant(n, luck).story("image") for n in range(TENANTS)]
-    steps = [image(cloud.call), *shuffled(stories, luck)]
-    fatal = set(luck.sample(range(len(steps)), KILLS)) if killer else set()
+    steps = all_steps(cloud.call, seed, TENANTS)
+    fatal = set(random.Random(seed).sample(range(len(steps)), KILLS)) if killer else set()
     for number, step in enumerate(steps):
         if killer and number in fatal:
             assert killer.up.wait(60)
