@@ -33,7 +33,7 @@ check: python ## style, types, layers and the fast tests (under a minute)
 	@$(bin)/ruff format --quiet --check src tests tools || { echo "run 'make format'"; exit 1; }
 	@$(bin)/mypy
 	@$(bin)/lint-imports --no-logo
-	@$(bin)/pytest -q $(fast)
+	@$(bin)/pytest -q -n auto $(fast)
 
 format: python # what `make check` asks of layout, done
 	@$(bin)/ruff check --quiet --fix src tests tools
