@@ -20,7 +20,6 @@ from typing import Any
 
 import pytest
 
-from pileus.drivers.datacenter.process import started
 from tests.acceptance.cloud import Student, until
 from tests.acceptance.conftest import Tell
 from tests.acceptance.nursery import Nursery
@@ -67,10 +66,19 @@ def machine() -> dict[str, Any]:
     }
 
 
-def namespaces(pids: set[int]) -> set[str]:
-    """The namespaces that these processes are in and we are not, as /proc names them."""
-    found = {os.readlink(f"/proc/{pid}/ns/{kind}") for pid in pids for kind in NAMESPACES}
-    return found - {os.readlink(f"/proc/self/ns/{kind}") for kind in NAMESPACES}
+@contextlib.contextmanager
+def namespaces(pids: set[int]) -> Iterator[set[str]]:
+    """The namespaces that these processes are in and we are not, as /proc names them; held, so that the kernel gives no name twice."""
+    own = {os.readlink(f"/proc/self/ns/{kind}") for kind in NAMESPACES}
+    held: dict[str, int] = {}
+    try:
+        for path in (f"/proc/{pid}/ns/{kind}" for pid in pids for kind in NAMESPACES):
+            if (name := os.readlink(path)) not in own and name not in held:
+                held[name] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        yield set(held)
+    finally:
+        for fd in held.values():
+            os.close(fd)
 
 
 def sockets(pids: set[int]) -> set[str]:
@@ -86,19 +94,11 @@ def sockets(pids: set[int]) -> set[str]:
     return found
 
 
-def ticks() -> int:
-    """Now, in the unit of process start times."""
-    return int(float(Path("/proc/uptime").read_text().split()[0]) * os.sysconf("SC_CLK_TCK"))
-
-
-def who_is_in(spaces: set[str], before: int) -> list[str]:
-    """What keeps one of these namespaces alive: mounts, and processes and their open files.
-
-    before: processes that started later do not count: the kernel soon gives a namespace's number to another one.
-    """
+def who_is_in(spaces: set[str]) -> list[str]:
+    """Mounts of this machine, and other processes and their open files, that keep one of these namespaces alive."""
     found = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if any(space in line for space in spaces)]
     for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and (started(int(folder.name)) or before) < before:
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
             with contextlib.suppress(OSError):
                 links = [*(folder / "ns").iterdir(), *(folder / "fd").iterdir()]
                 found += [f"{link}" for link in links if _target(link) in spaces]
@@ -165,14 +165,15 @@ def cycle(rig: Rig, number: int, trouble: Callable[[Rig, dict[str, str]], None] 
     if trouble:
         trouble(rig, lan)
     ours = rig.processes() - running
-    spaces, inodes = namespaces(ours), sockets(ours)
-    assert {space.partition(":")[0] for space in spaces} >= {"mnt", "net", "pid", "user"}
+    inodes = sockets(ours)
     assert listed(inodes), "a control plane listens"
-    began, moment = time.monotonic(), ticks()
-    rig.pileus("down")
-    down = time.monotonic() - began
-    until(lambda: rig.processes() == running, 3)  # `pileus exec` itself, which is not the cloud's, needs a moment to say how it ended
-    assert who_is_in(spaces, moment) == []
+    with namespaces(ours) as spaces:
+        assert {space.partition(":")[0] for space in spaces} >= {"mnt", "net", "pid", "user"}
+        began = time.monotonic()
+        rig.pileus("down")
+        down = time.monotonic() - began
+        until(lambda: rig.processes() == running, 3)  # `pileus exec` itself, not the cloud's, needs a moment to say how it ended
+        assert who_is_in(spaces) == []
     assert listed(inodes) == []
     assert machine() == before
     files = [rig.cloud.home, *rig.cloud.home.rglob("*")]
