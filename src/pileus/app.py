@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import functools
 import gc
 import logging
 import socket
@@ -276,6 +277,7 @@ def root_dialect() -> Dialect:
     return Dialect("root", "", routes, lambda request, route: None, fault.keystone, lambda request, response: None)
 
 
+@functools.lru_cache(maxsize=1024)
 def is_loopback(host: str) -> bool:
     """Whether a request's scheme and Host header name this machine by its loopback."""
     with contextlib.suppress(ValueError):

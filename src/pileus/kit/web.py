@@ -5,7 +5,6 @@ Not here: authentication, versions and error bodies: each dialect brings its own
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -193,7 +192,7 @@ class Web:
         elif request.method not in ("GET", "HEAD"):
             request.body = await _read(req)
         answer = route.handler(request)
-        return await answer if inspect.isawaitable(answer) else answer
+        return answer if isinstance(answer, Response) else await answer
 
 
 class _Place:

@@ -5,6 +5,7 @@ Source: https://specs.openstack.org/openstack/api-sig/guidelines/microversion_sp
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ class Microversions:
             return self.minimum
         if text == "latest":
             return self.maximum
+        return self._served(text)
+
+    @functools.lru_cache(maxsize=1024)  # noqa: B019 - there is one of these per service, for as long as the process lives
+    def _served(self, text: str) -> Version:
         match = re.fullmatch(r"(\d+)\.(\d+)", text)
         if match is None or (len(match[1]) > 1 and match[1][0] == "0"):
             raise BadRequest(f"API Version String {text} is of invalid format. Must be of format MajorNum.MinorNum.", version=None)

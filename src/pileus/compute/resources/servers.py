@@ -30,6 +30,7 @@ DISK_CONFIG = Enum(("AUTO", "MANUAL"))
 
 
 @functools.lru_cache(4096)
+@functools.lru_cache(maxsize=1024)
 def host_id(project_id: str, host: str) -> str:
     """What tells a project's users that two of its servers share a host, without saying which."""
     return hashlib.sha224((project_id + host).encode()).hexdigest()
