@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,7 @@ def test_another_server_from_the_same_disk(image: MicroImage, keys: dict[str, Pa
 
 
 def test_packages_are_added(keys: dict[str, Path], tmp_path: Path) -> None:
-    """`python3` with what it needs runs in the smallest guest."""
+    """`python3` with what it needs runs in the smallest guest. Run again by test_a_plain_user_builds_one_that_boots."""
     image = micro("python3")
     key = keys["ed25519"]
     with alive(tmp_path, image, Metadata(keys=[public(key)])) as guest:
@@ -116,3 +117,12 @@ def test_packages_are_added(keys: dict[str, Path], tmp_path: Path) -> None:
         assert json.loads(guest.say(key, f"python3 -c '{code}'")) == [1]
         assert guest.say(key, "python3 -c 'import json; print(json.__cached__)'").endswith(".pyc")
         assert int(guest.say(key, "sudo find / -xdev -newer /etc/hostname -name '*.pyc' | wc -l")) == 0, "nothing had to be compiled"
+        assert guest.say(key, "sudo find / -xdev ! -user root ! -path '/home/cirros*'") == ""
+        assert guest.say(key, "stat -c '%U:%G %a' ~ ~/.ssh /usr/bin/sudo /tmp").split("\n") == [
+            "cirros:cirros 755", "cirros:cirros 700", "root:root 4755", "root:root 1777",
+        ]  # fmt: skip
+
+
+def test_a_plain_user_builds_one_that_boots(as_user: Callable[..., str]) -> None:
+    """With an empty cache and without subordinate ids: nothing of a build needs root, and every file has its owner all the same."""
+    assert "1 passed" in as_user("single", __file__, "packages_are_added", timeout=400, PILEUS_CACHE="")
