@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 import subprocess
@@ -29,7 +30,7 @@ def lab(tell: Tell) -> Iterator[Student]:
     try:
         began = time.monotonic()
         out, err = cloud.lab()
-        tell(f"calculator lab as {os.environ.get('USER', os.getuid())} from no data folder: {time.monotonic() - began:.0f} s")
+        tell(f"calculator lab as {getpass.getuser()} from no data folder: {time.monotonic() - began:.0f} s")
         assert_told(out, err)
         yield cloud
     finally:

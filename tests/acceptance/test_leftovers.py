@@ -7,6 +7,7 @@ programs do on this machine meanwhile does not count.
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import random
 import signal
@@ -235,4 +236,4 @@ def test_twenty_cycles(rig: Rig, tell: Tell) -> None:
             rig.pileus("destroy", "--yes")
             assert not rig.cloud.home.exists()
     words = f"up {statistics.median(ups):.2f} s (at most {max(ups):.2f}), down {statistics.median(downs):.2f} s (at most {max(downs):.2f})"
-    tell(f"20 cycles of up, the lab's network, down as {os.environ.get('USER', os.getuid())}: nothing left; {words}")
+    tell(f"20 cycles of up, the lab's network, down as {getpass.getuser()}: nothing left; {words}")

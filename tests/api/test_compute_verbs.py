@@ -46,6 +46,9 @@ async def test_reboot(nova: Client) -> None:
     soft = await act(nova, id, "reboot", {"type": "SOFT"})
     assert message(soft) == f"Cannot 'reboot' instance {id} while it is in vm_state stopped"
     assert (await act(nova, id, "reboot", {"type": "HARD"})).status == 202
+    settle(nova, id, vm_state="building")
+    hard = await act(nova, id, "reboot", {"type": "HARD"})
+    assert (hard.status, message(hard)) == (409, f"Cannot 'reboot' instance {id} while it is in vm_state building")
 
 
 # what Nova says of a server that is active
