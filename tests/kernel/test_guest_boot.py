@@ -110,6 +110,8 @@ def test_another_server_from_the_same_disk(image: MicroImage, keys: dict[str, Pa
 def test_packages_are_added(keys: dict[str, Path], tmp_path: Path) -> None:
     """`python3` with what it needs runs in the smallest guest. Run again by test_a_plain_user_builds_one_that_boots."""
     image = micro("python3")
+    info = subprocess.run(["qemu-img", "info", "--output=json", image.disk], check=True, capture_output=True).stdout
+    assert json.loads(info)["virtual-size"] < 1 << 30, "it fits the smallest flavor's disk"
     key = keys["ed25519"]
     with alive(tmp_path, image, Metadata(keys=[public(key)])) as guest:
         guest.expect(r"^=== up ")
