@@ -43,7 +43,8 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PILEUS_PORT", "0")
     yield folder
     paths = Paths.resolve()
-    if paths.run.exists():
+    if paths.run.exists():  # first what a control plane on the fake drivers is not ended by
+        subprocess.run([sys.executable, "-m", "pileus", "down"], check=False, capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
         start.stop(paths)
     shutil.rmtree(folder, ignore_errors=True)
 
