@@ -19,8 +19,8 @@ def evaluate(node: ast.expr, used: Counter[str]) -> float:
         return float(node.value)
     assert isinstance(node, ast.BinOp)
     a, b = evaluate(node.left, used), evaluate(node.right, used)
-    value = float(OPERATORS[type(node.op)](a, b))  # type: ignore[index]
-    used[SIGNS[type(node.op)]] += 1  # type: ignore[index]
+    value = float(OPERATORS[type(node.op)](a, b))
+    used[SIGNS[type(node.op)]] += 1
     return value
 
 

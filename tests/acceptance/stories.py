@@ -145,7 +145,7 @@ class Tenant:
             server = self.server(call)
             assert server
             actions = call("GET", f"/compute/v2.1/servers/{server['id']}/os-instance-actions")["instanceActions"]
-            return sum(action["action"] == verb for action in actions) >= times
+            return len([action for action in actions if action["action"] == verb]) >= times
 
         def act(call: Call) -> None:
             server = self.server(call)
@@ -202,10 +202,11 @@ class Tenant:
     def story(self, image: str) -> list[Step]:
         """From nothing to a server that has been through some of the verbs; every other tenant then takes some of it away again."""
         public = f"192.168.37.{50 + self.n}"
-        gateway = lambda call: {  # noqa: E731
-            "network_id": self.all(call, "networks", name="public")[0]["id"],
-            "external_fixed_ips": [{"ip_address": public}],
-        }
+
+        def gateway(call: Call) -> dict[str, Any]:
+            network = self.all(call, "networks", name="public")[0]["id"]
+            return {"network_id": network, "external_fixed_ips": [{"ip_address": public}]}
+
         steps = [
             self.make("networks", "network"),
             self.make(
@@ -222,7 +223,7 @@ class Tenant:
             self.rule(22),
             self.create(image),
         ]
-        verbs = [
+        verbs: list[Callable[[], list[Step]]] = [
             lambda: [self.floating(), self.associate()],
             lambda: [self.verb("stop", {"os-stop": None}), self.verb("start", {"os-start": None})],
             lambda: [self.verb("reboot", {"reboot": {"type": "HARD"}})],

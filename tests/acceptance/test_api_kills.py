@@ -125,7 +125,9 @@ def end(cloud: Student) -> list[str]:
     ips = {ip["port_id"]: ip["ip_address"] for ip in rows["fixed_ip"] if not ip["ip_address"].endswith(".2")}
     names |= {port["id"]: f"port {ips.get(port['id'], port['device_owner'])}" for port in rows["port"]}
     names |= {id[:11]: name for id, name in names.items() if name.startswith("port ")}  # as links are called
-    label = lambda text: UUID.sub(lambda found: names.get(found.group(), "?"), text)  # noqa: E731
+
+    def label(text: str) -> str:
+        return UUID.sub(lambda found: str(names.get(found.group(), "?")), text)
 
     def plain(row: dict[str, Any]) -> str:
         return label(json.dumps({key: value for key, value in row.items() if not VOLATILE.search(key)}, sort_keys=True))

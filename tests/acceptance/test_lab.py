@@ -97,7 +97,7 @@ def test_the_lab_as_a_plain_user(map: str, tell: Tell) -> None:
     """The same as somebody who may do nothing to this machine, with subordinate ids and with none."""
     if os.getuid():
         pytest.skip("only root can become another user: this run is the unprivileged one")
-    student = [ROOT / "tools/as-student", *([] if map == "subuid" else ["--single"])]
+    student = [str(ROOT / "tools/as-student"), *([] if map == "subuid" else ["--single"])]
     command = [*student, sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-m", "slow", __file__]
     done = subprocess.run([*command, "-k", "twice or without"], cwd=ROOT, capture_output=True, text=True, timeout=3000, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

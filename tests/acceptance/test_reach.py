@@ -137,7 +137,7 @@ class Street(Student):
         """A shell on CalculatorService that counts on and on, ten times a second."""
         flags = [word for option in OPTIONS for word in ("-o", option)]
         count = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done"
-        command = [PILEUS, "exec", "--", "ssh", "-i", self.key, *flags, f"cirros@{self.calculator_ip}", count]
+        command = [str(PILEUS), "exec", "--", "ssh", "-i", str(self.key), *flags, f"cirros@{self.calculator_ip}", count]
         process = subprocess.Popen(command, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         try:
             yield process

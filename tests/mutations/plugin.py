@@ -44,14 +44,14 @@ def upload_row_off() -> None:
     from pileus.image import states
     from pileus.kit.states import ANY
 
-    rows: dict[str, Any] = states.UPLOADS.table  # type: ignore[assignment]
+    rows: Any = states.UPLOADS.table
     rows["upload"] = dataclasses.replace(rows["upload"], states=ANY)
 
 
 def antispoof_off() -> None:
     from pileus.drivers.linuxnet import rules
 
-    rules.antispoof = lambda want: ["accept"]  # type: ignore[assignment]
+    rules.antispoof = lambda want: ["accept"]
 
 
 def chain_off(way: str) -> Mutation:
