@@ -52,7 +52,11 @@ def run(name: str, folder: Path | None) -> None:
     tell(f"{time.monotonic() - began:7.1f} s  cloud: up")
     paths = Paths.resolve()
     runner = Runner(found, folder or paths.data / "labs" / found.name, tell, _environment(), began)
-    passed = runner.run()
+    try:
+        passed = runner.run()
+    except HostError as error:
+        again = _shown(f"lab run {shlex.quote(name)}")
+        raise HostError(f"{error}\nThe cloud is left as it is ({_shown('status')}). The lab goes on from here: {again}") from error
     tell(f"\n{passed} checks passed in {time.monotonic() - began:.0f} s. The cloud is up, and the lab is in it:")
     tell(f'  eval "$({_shown("env")})"      then any openstack command, e.g. openstack server list')
     tell("  " + _shown('exec curl -d "2*(3+4)" -X POST http://192.168.37.10:80'))
