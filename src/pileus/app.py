@@ -321,6 +321,7 @@ def _up(ready: Callable[[dict[str, object]], None], settings: Settings) -> None:
     ready({"drivers": settings.drivers})
     gc.collect()
     gc.freeze()  # what start-up made stays: later collections need not look at it
+    gc.set_threshold(20_000, 20, 20)  # a request makes hundreds of objects and no cycles
 
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # mallopt(3)
