@@ -6,11 +6,12 @@ Not here: what the facts mean. `fail_at` and `delay` break and slow every driver
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 
 @dataclass
@@ -31,7 +32,7 @@ class FakeHost:
 
     def __post_init__(self) -> None:
         if self.path and self.path.exists():
-            self._facts = json.loads(self.path.read_text())
+            self._facts = msgspec.json.decode(self.path.read_bytes())
 
     def part(self, name: str) -> dict[str, Any]:
         """The facts of one driver, by object id; call `save` after changing them."""
@@ -41,7 +42,7 @@ class FakeHost:
         """Write the file so that a kill at any moment leaves the old or the new one."""
         if self.path:
             new = self.path.with_suffix(".new")
-            new.write_text(json.dumps(self._facts))
+            new.write_bytes(msgspec.json.encode(self._facts))
             os.replace(new, self.path)
 
     async def step(self, thing: str, verb: str) -> None:
