@@ -58,9 +58,12 @@ class Metadata:
         }  # fmt: skip
         return json.dumps(document).encode()
 
+    def serve_user_data(self) -> bytes:
+        return self.user_data
+
     @contextlib.contextmanager
-    def serve(self) -> Iterator[int]:
-        pages = {"/openstack/latest/meta_data.json": self.meta_data, "/openstack/latest/user_data": lambda: self.user_data}
+    def serve(self, port: int = 0) -> Iterator[int]:
+        pages = {"/openstack/latest/meta_data.json": self.meta_data, "/openstack/latest/user_data": self.serve_user_data}
         asked = self.asked
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -74,7 +77,7 @@ class Metadata:
 
             def log_message(self, *_: Any) -> None: ...
 
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:

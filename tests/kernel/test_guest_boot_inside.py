@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from pileus.guest.build import MicroImage
-from tests.kernel.guest_boot import MARKS, SCRIPT, Guest, Metadata, alive, config_drive, make_keys, micro, password_login, public
+from tests.kernel.guest_boot import MARKS, SCRIPT, Guest, Metadata, alive, config_drive, free_port, make_keys, micro, password_login, public
 
 pytestmark = MARKS
 
@@ -119,6 +119,30 @@ def test_without_metadata_the_boot_goes_on(image: MicroImage, tmp_path: Path) ->
         ):
             serial.sendall(typed + b"\n")
             guest.expect(shown)
+
+
+class Wavering(Metadata):
+    """Breaks off when it is asked for user data for the first time."""
+
+    def serve_user_data(self) -> bytes:
+        if self.asked.count("/openstack/latest/user_data") == 1:
+            raise ConnectionAbortedError
+        return SCRIPT
+
+
+@pytest.mark.slow
+def test_metadata_that_comes_late(image: MicroImage, keys: dict[str, Path], tmp_path: Path) -> None:
+    """The metadata service is away while the guest boots, and breaks off once more: the guest becomes who it is all the same."""
+    port, key = free_port(), keys["ed25519"]
+    metadata = Wavering(hostname="late", keys=[public(key)])
+    with Guest(tmp_path, image, metadata_port=port) as guest:
+        guest.expect(r"^metadata: no config drive and no answer")
+        guest.expect(r"^=== up ")
+        with metadata.serve(port):
+            guest.expect(r"^metadata: 169.254.169.254 answers now")
+            guest.expect(r"^user-data says 0 on late$")
+            assert guest.say(key, "hostname") == "late"
+            assert metadata.asked.count("/openstack/latest/user_data") == 2
 
 
 def test_devices_come_and_go(image: MicroImage, keys: dict[str, Path], tmp_path: Path) -> None:
