@@ -38,6 +38,8 @@ def prepare(cloud: Cloud) -> str:
     image = {"name": "blank", "disk_format": "raw", "container_format": "bare", "visibility": "public"}
     id = cloud.call("POST", "/image/v2/images", image)["id"]
     cloud.call("PUT", f"/image/v2/images/{id}/file", b"\0" * (1 << 20))
+    # so small that thousands fit into the fake machine's memory
+    cloud.call("POST", "/compute/v2.1/flavors", {"flavor": {"name": "least", "ram": 16, "vcpus": 1, "disk": 1}})
     grow(cloud, 20)
     return str(cloud.call("GET", "/compute/v2.1/servers?limit=1")["servers"][0]["id"])
 
@@ -52,7 +54,7 @@ def grow(cloud: Cloud, count: int) -> None:
         batch = min(BATCH, left)
         server = {
             "name": "s",
-            "flavorRef": flavors["nano"],
+            "flavorRef": flavors["least"],
             "imageRef": image,
             "networks": [{"uuid": network}],
             "min_count": batch,

@@ -50,7 +50,7 @@ _TABLE = f"""table inet {TABLE} {{
   type filter hook input priority 0; policy drop;
   iif lo accept
   ct state established,related accept
-  meta l4proto {{ icmp, ipv6-icmp }} accept
+  meta l4proto {{ 1, 58 }} accept
   iifname "qr-*" ct status dnat tcp dport {RELAY_PORT} accept
  }}
 }}
