@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,14 @@ class Client:
         assert (await self("PUT", path)).status == 204
         await self.sign_in(user, user, {"project": {"id": project_id}}, save=save or user)
         return str(project_id)
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder of this test. pytest's own has a long name, and socket paths end at 107 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="pt-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
