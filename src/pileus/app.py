@@ -227,7 +227,7 @@ def build(
             loop.wake(*key)
 
     web = Web(_dialects(cloud, files, drivers.guests), hosts=is_loopback)
-    closes = [files.close, *([live.stop] if live else [])]
+    closes = [files.close, *([live.stop] if live else []), *([drivers.fake.close] if drivers.fake else [])]
     return App(cloud, loop, web, store, drivers, [start_images, networks.resync, servers.resync], [servers.watch], closes)
 
 

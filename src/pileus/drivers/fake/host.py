@@ -6,12 +6,16 @@ Not here: what the facts mean. `fail_at` and `delay` break and slow every driver
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+SLOW = 0.01  # seconds of a write
 
 
 @dataclass
@@ -29,6 +33,8 @@ class FakeHost:
     steps: int = 0  # applied so far
     log: list[tuple[str, str]] = field(default_factory=list)  # (object, verb) of each step, for tests
     _facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _cost: float = 0.0  # seconds that the last write took
+    _timer: asyncio.TimerHandle | None = None
 
     def __post_init__(self) -> None:
         if self.path and self.path.exists():
@@ -39,11 +45,33 @@ class FakeHost:
         return self._facts.setdefault(name, {})
 
     def save(self) -> None:
-        """Write the file so that a kill at any moment leaves the old or the new one."""
-        if self.path:
-            new = self.path.with_suffix(".new")
-            new.write_bytes(msgspec.json.encode(self._facts))
-            os.replace(new, self.path)
+        """Write the file so that a kill at any moment leaves the old or the new one.
+
+        When that has become slow (thousands of objects), it is done a moment later, for all changes until then: a kill may take the last
+        moment with it, as a power cut takes what a machine had not written, and the next start does it again.
+        """
+        if self.path is None or self._timer is not None:
+            return
+        if self._cost > SLOW:
+            with contextlib.suppress(RuntimeError):  # no loop runs: now, then
+                self._timer = asyncio.get_running_loop().call_later(self._cost * 20, self._write)
+                return
+        self._write()
+
+    def _write(self) -> None:
+        assert self.path is not None
+        self._timer = None
+        began = time.perf_counter()
+        new = self.path.with_suffix(".new")
+        new.write_bytes(msgspec.json.encode(self._facts))
+        os.replace(new, self.path)
+        self._cost = time.perf_counter() - began
+
+    def close(self) -> None:
+        """Write what is still to be written."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._write()
 
     async def step(self, thing: str, verb: str) -> None:
         """Called by a fake driver before it carries out a step. Raises what was planted."""
