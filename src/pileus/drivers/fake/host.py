@@ -83,4 +83,5 @@ class FakeHost:
             if self.fail_at <= 0:
                 self.fail_at = None
                 raise self.failure or OSError(f"planted failure before {verb} of {thing}")
-        self.log.append((thing, verb))
+        if len(self.log) < 100_000:  # a machine that runs for days
+            self.log.append((thing, verb))
