@@ -22,7 +22,16 @@ class Server(uvicorn.Server):
     """Serves an ASGI application on sockets that are listening already, until SIGTERM or SIGINT."""
 
     def __init__(self, app: Any) -> None:
-        super().__init__(uvicorn.Config(app, http="httptools", lifespan="off", access_log=False, log_config=None))
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            proxy_headers=False,  # no proxy stands before us: a header that claims so is not believed
+            server_header=False,
+        )
+        super().__init__(config)
         self._told = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
