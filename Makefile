@@ -50,7 +50,7 @@ soak: setup clients ## what takes long: kills at random moments, many cycles, bi
 	@tools/test soak
 
 docs: python ## write docs/reference and the README's transcript from the code
-	@$(bin)/python tools/docs.py
+	@$(bin)/python -m tools.docs
 
 lock: # new requirements.lock and requirements-clients.lock, after a change of dependencies (UPGRADE=name or all)
 	@tools/lock
