@@ -45,9 +45,13 @@ class Netns:
         """
         if threading.current_thread() is self._thread:
             return self._nested(name or ROOT, call)
+        return self.submit(name, call).result()
+
+    def submit(self, name: str | None, call: Callable[[], T]) -> Future[T]:
+        """The same without waiting for it. Not from within a call, which would wait for itself."""
         future: Future[T] = Future()
         self._queue.put((name or ROOT, call, future))
-        return future.result()
+        return future
 
     def names(self) -> set[str]:
         """The namespaces there are."""
@@ -71,11 +75,12 @@ class Netns:
     def _serve(self) -> None:
         while item := self._queue.get():
             name, call, future = item
-            try:
-                self._hop(name)
-                future.set_result(call())
-            except BaseException as error:  # whatever it is belongs to the caller
-                future.set_exception(error)
+            if future.set_running_or_notify_cancel():
+                try:
+                    self._hop(name)
+                    future.set_result(call())
+                except BaseException as error:  # whatever it is belongs to the caller
+                    future.set_exception(error)
             del item, call, future  # a result must not live until the next call
 
     def _nested(self, name: str, call: Callable[[], T]) -> T:
@@ -110,8 +115,9 @@ class Netns:
 
     def _create(self, name: str) -> None:
         path = self._path(name)
-        if name in self.names():
-            return
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(path).st_dev != os.stat(self._folder).st_dev:  # as in `names`
+                return
         self._here = None  # the thread leaves the root namespace
         try:
             os.close(os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o400))

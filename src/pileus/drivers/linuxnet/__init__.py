@@ -20,31 +20,28 @@ from pileus.errors import HostError
 from pileus.network.host import METADATA, RELAY_PORT, Facts, Flow, GroupWant, Kind, NetworkWant, PortWant, RouterWant, Step, Want
 
 FLOW_COUNT = "/proc/sys/net/netfilter/nf_conntrack_count"
-LONG = {
-    "remove",
-    "remove_tap",
-    "drop_leg",
-    "drop_uplink",
-}  # steps for which the kernel takes some 25 ms: others need the namespaces meanwhile
+LONG = {"remove", "remove_tap", "drop_leg", "drop_uplink"}  # steps for which the kernel takes some 25 ms
+LONG_AT_ONCE = 8  # it takes hardly longer for many than for one
 T = TypeVar("T")
 __all__ = ["Linuxnet"]
 
 
 class Linuxnet:
-    """`public`: the public network's range, as "192.168.37.0/24". All work is done in one thread; the methods wait for it."""
+    """`public`: the public network's range, as "192.168.37.0/24". Work is done in the namespaces' thread; the methods wait for it."""
 
     def __init__(self, namespaces: Namespaces, public: str = "192.168.37.0/24") -> None:
         self._machine = Machine(namespaces)
         self._public = ipaddress.IPv4Network(public)
-        self._thread = ThreadPoolExecutor(1, "linuxnet")
+        self._threads = ThreadPoolExecutor(LONG_AT_ONCE, "linuxnet")
         self._networks: dict[str, str] = {}  # where ports are, by the first 11 characters of their ids
         self._places: dict[str, set[str]] = {}  # networks that a group may have parts in
 
     async def _do(self, call: Callable[[], T], *, long: bool = False) -> T:
-        """Do something in our thread; unless it takes `long`, wholly in that of the namespaces, which spares changing to and fro."""
-        work = call if long else partial(self._machine.namespaces.run, None, call)
+        """Do something wholly in the namespaces' thread; what takes `long` in another, so that it goes there for moments only."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            if long:
+                return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+            return await asyncio.wrap_future(self._machine.namespaces.submit(None, call))
         except OSError as error:
             raise HostError(f"network: {error}") from error
 
@@ -119,7 +116,7 @@ class Linuxnet:
                 return nfnetlink.flows(sight[1])
 
         name = _namespace(kind, id)
-        return await asyncio.to_thread(read)  # not in our thread: others need not wait for it
+        return await self._do(read, long=True)
 
     async def cut(self, kind: Literal["network", "router"], id: str, flows: Sequence[Flow]) -> None:
         def forget() -> None:
@@ -164,7 +161,7 @@ class Linuxnet:
 
     def close(self) -> None:
         """End this driver's threads; what it made stays."""
-        self._thread.shutdown()
+        self._threads.shutdown()
         self._machine.closer.close()
 
 

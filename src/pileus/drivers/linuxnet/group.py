@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from pileus.drivers.linuxnet import network, nfnetlink, rules
 from pileus.drivers.linuxnet.machine import Machine
+from pileus.drivers.linuxnet.netlink import Netlink
 from pileus.network.host import GroupFacts, GroupWant, Step
 
 
@@ -41,13 +43,15 @@ def observe_all(machine: Machine) -> dict[str, GroupFacts]:
 
 def apply(machine: Machine, steps: Sequence[Step]) -> None:
     """Steps on one network that follow each other are one transaction."""
-    texts: list[tuple[str, str]] = []
-    for step in steps:
-        id, value = step.value
-        text = rules.load_part(value) if step.verb == "load_part" else rules.drop_part(value)
-        if texts and texts[-1][0] == id:
-            texts[-1] = (id, texts[-1][1] + text)
-        else:
-            texts.append((id, text))
-    for id, text in texts:
-        machine.nft(network.namespace(id), text)
+    for id, there in groupby(steps, key=lambda step: step.value[0]):
+        name = network.namespace(id)
+        with machine.filter(name) as netfilter:
+            text = "".join(_text(netfilter, step) for step in there)
+        machine.nft(name, text)
+
+
+def _text(netfilter: Netlink, step: Step) -> str:
+    _, value = step.value
+    if step.verb == "drop_part":
+        return rules.drop_part(value)
+    return rules.load_part(value, is_new=not nfnetlink.seal(netfilter, rules.TABLE, rules.part_seal(value)))

@@ -6,10 +6,11 @@ Source: https://docs.kernel.org/userspace-api/netlink/intro.html, <linux/netlink
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from pileus.errors import HostError
@@ -20,8 +21,9 @@ ERROR, DONE = 2, 3
 MULTI, CAPPED, ACK_TLVS = 0x2, 0x100, 0x200
 SOL_NETLINK, CAP_ACK, EXT_ACK, GET_STRICT_CHK = 270, 10, 11, 12
 NESTED, TYPE_MASK = 0x8000, 0x3FFF
-BATCH = 100  # requests in one send: their answers must fit the receive buffer
-TIMEOUT = 10.0  # seconds; an answer takes microseconds, the removal of a link some 20 ms
+BATCH = 100  # requests in one send: should all be refused, the answers must fit the receive buffer
+ANSWER = 1 << 16  # bytes; the kernel sends 32 KiB at once at the most
+TIMEOUT = 10  # seconds; an answer takes microseconds, the removal of a link some 20 ms
 
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
@@ -75,13 +77,12 @@ class Netlink:
 
     def __init__(self, protocol: int) -> None:
         self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
-        self.socket.bind((0, 0))
-        self.socket.settimeout(TIMEOUT)
+        for limit in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # Python's own way is a poll before each call
+            self.socket.setsockopt(socket.SOL_SOCKET, limit, struct.pack("ll", TIMEOUT, 0))
         self.socket.setsockopt(SOL_NETLINK, EXT_ACK, 1)
         self.socket.setsockopt(SOL_NETLINK, CAP_ACK, 1)
         if protocol == ROUTE:
             self.socket.setsockopt(SOL_NETLINK, GET_STRICT_CHK, 1)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self._count = 0
 
     def close(self) -> None:
@@ -93,24 +94,28 @@ class Netlink:
         Raises NetlinkError for the first that failed with an errno that is not in `ignore`.
         """
         for start in range(0, len(messages), BATCH):
-            self._batch(messages[start : start + BATCH], ignore)
+            some = messages[start : start + BATCH]
+            self._batch(some, len(some), ignore)  # the kernel goes by their order: when it has done the last it has done all
 
     def transaction(self, begin: Message, *messages: Message, end: Message) -> None:
         """Netfilter's kind of batch: all of it or nothing. Raises NetlinkError for the first that was refused."""
         opening = _HEADER.pack(16 + len(begin.payload), begin.type, REQUEST, 0, 0) + begin.payload
         closing = _HEADER.pack(16 + len(end.payload), end.type, REQUEST, 0, 0) + end.payload
-        self._batch(messages, (), opening, closing)
+        self._batch(messages, 1, (), opening, closing)
 
-    def _batch(self, messages: tuple[Message, ...], ignore: Collection[int], opening: bytes = b"", closing: bytes = b"") -> None:
+    def _batch(self, messages: Sequence[Message], asked: int, ignore: Collection[int], opening: bytes = b"", closing: bytes = b"") -> None:
+        """Of every so many messages (`asked`) one is acknowledged; those that fail are answered in any case."""
         waiting: dict[int, Message] = {}
         data = bytearray(opening)
-        for message in messages:
+        for place, message in enumerate(messages, 1):
             self._count += 1
             waiting[self._count] = message
-            data += _HEADER.pack(16 + len(message.payload), message.type, message.flags | REQUEST | ACK, self._count, 0) + message.payload
+            flags = message.flags | REQUEST | (0 if place % asked else ACK)
+            data += _HEADER.pack(16 + len(message.payload), message.type, flags, self._count, 0) + message.payload
         self._send(bytes(data) + closing, messages[0].what)
         failed: NetlinkError | None = None
-        while waiting:
+        last = self._count
+        while last in waiting:
             for kind, flags, count, payload in self._receive():
                 message_ = waiting.pop(count, None) if kind == ERROR else None
                 if message_ is None:
@@ -130,7 +135,7 @@ class Netlink:
         try:
             return next(iter(self._ask(message, ACK)), None)
         except NetlinkError as error:
-            if error.number in (2, 19):  # ENOENT, ENODEV
+            if error.number in (errno.ENOENT, errno.ENODEV):
                 return None
             raise
 
@@ -155,14 +160,16 @@ class Netlink:
         try:
             self.socket.send(data)
         except OSError as error:
-            raise NetlinkError(error.errno or 5, what) from None
+            raise NetlinkError(error.errno or errno.EIO, what) from None
 
     def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
         """(type, flags, sequence number, payload) of each message of one datagram."""
         try:
-            data = self.socket.recv(1 << 18)
+            data = self.socket.recv(ANSWER)
+        except BlockingIOError:
+            raise NetlinkError(errno.ETIMEDOUT, "netlink answer") from None
         except OSError as error:
-            raise NetlinkError(error.errno or 110, "netlink answer") from None
+            raise NetlinkError(error.errno or errno.EIO, "netlink answer") from None
         offset = 0
         while offset + 16 <= len(data):
             length, kind, flags, count, _ = _HEADER.unpack_from(data, offset)

@@ -6,6 +6,7 @@ import contextlib
 import errno
 from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import groupby
 
 from pileus.drivers.linuxnet import nfnetlink, root, rtnetlink, rules
 from pileus.drivers.linuxnet.machine import BRIDGE, BRIDGE_INDEX, Machine, find
@@ -14,7 +15,7 @@ from pileus.errors import HostError
 from pileus.network.host import METADATA, NetworkFacts, NetworkWant, Step, Want
 
 PREFIX = "net-"
-UPLINK = "uplink"
+UPLINK = rules.UPLINK
 SYSCTLS = {
     "net/bridge/bridge-nf-call-iptables": "1",
     "net/bridge/bridge-nf-call-ip6tables": "1",
@@ -65,27 +66,31 @@ def observe_all(machine: Machine) -> dict[str, NetworkFacts]:
 
 
 def apply(machine: Machine, want: Want, steps: Sequence[Step]) -> None:
+    """Steps that are rtnetlink requests and follow each other are one batch."""
     name = namespace(want.id)
-    for step in steps:
-        match step.verb:
-            case "make_namespace":
-                _make_namespace(machine, name)
-            case "set_bridge":
-                assert isinstance(want, NetworkWant)
-                _set_bridge(machine, want)
-            case "load_rules":
-                machine.nft(name, rules.load_skeleton())
-            case "add_uplink":
-                machine.nft(name, rules.open_link(UPLINK))
-                root.join(machine, want.id, name, UPLINK)
-            case "drop_uplink":
-                root.leave(machine, want.id)
-                machine.nft(name, rules.open_link(UPLINK) + rules.close_link(UPLINK))  # nft deletes only what is there
-            case "remove":
-                machine.namespaces.delete(name)
-    if changes := [message for step in steps if (message := _change(step))]:
-        with machine.route(name) as route:
-            route.request(*changes, ignore=(errno.ESRCH, errno.EADDRNOTAVAIL))
+    for is_request, some in groupby(steps, key=lambda step: step.verb in REQUESTS):
+        if is_request:
+            with machine.route(name) as route:
+                route.request(*(message for step in some for message in _requests(want, step)), ignore=HARMLESS)
+        else:
+            for step in some:
+                _do(machine, want, name, step)
+
+
+def _do(machine: Machine, want: Want, name: str, step: Step) -> None:
+    match step.verb:
+        case "make_namespace":
+            _make_namespace(machine, name)
+        case "load_rules":
+            with machine.filter(name) as netfilter:
+                is_new = not nfnetlink.has_tables(netfilter)
+            machine.nft(name, rules.load_skeleton(is_new=is_new))
+        case "add_uplink":
+            root.join(machine, want.id, name, UPLINK)
+        case "drop_uplink":
+            root.leave(machine, want.id)
+        case "remove":
+            machine.namespaces.delete(name)
 
 
 def _make_namespace(machine: Machine, name: str) -> None:
@@ -96,22 +101,23 @@ def _make_namespace(machine: Machine, name: str) -> None:
         machine.sysctls(name, SYSCTLS6)
 
 
-def _set_bridge(machine: Machine, want: NetworkWant) -> None:
-    with machine.route(namespace(want.id)) as route:
-        add = rtnetlink.add_bridge(BRIDGE, BRIDGE_INDEX, mac=bridge_mac(want.id), mtu=want.mtu, up=want.up)
-        route.request(add, ignore=(errno.EEXIST, errno.EBUSY))
-        route.request(rtnetlink.set_link(BRIDGE_INDEX, up=want.up, mtu=want.mtu), rtnetlink.add_address(BRIDGE_INDEX, f"{METADATA}/32"))
+REQUESTS = {"set_bridge", "add_address", "drop_address", "add_route", "drop_route"}
+HARMLESS = (errno.EEXIST, errno.EBUSY, errno.ESRCH, errno.EADDRNOTAVAIL)  # the bridge is there already, the route or address not
 
 
-def _change(step: Step) -> Message | None:
-    """Address and route steps as requests; they go together, after the others."""
+def _requests(want: Want, step: Step) -> list[Message]:
     match step.verb:
         case "add_address":
-            return rtnetlink.add_address(BRIDGE_INDEX, step.value)
+            return [rtnetlink.add_address(BRIDGE_INDEX, step.value)]
         case "drop_address":
-            return rtnetlink.delete_address(BRIDGE_INDEX, step.value)
+            return [rtnetlink.delete_address(BRIDGE_INDEX, step.value)]
         case "add_route":
-            return rtnetlink.add_route(step.value, index=BRIDGE_INDEX)
+            return [rtnetlink.add_route(step.value, index=BRIDGE_INDEX)]
         case "drop_route":
-            return rtnetlink.delete_route(step.value, index=BRIDGE_INDEX)
-    return None
+            return [rtnetlink.delete_route(step.value, index=BRIDGE_INDEX)]
+    assert isinstance(want, NetworkWant)
+    return [
+        rtnetlink.add_bridge(BRIDGE, BRIDGE_INDEX, mac=bridge_mac(want.id), mtu=want.mtu, up=want.up),
+        rtnetlink.set_link(BRIDGE_INDEX, up=want.up, mtu=want.mtu),
+        rtnetlink.add_address(BRIDGE_INDEX, f"{METADATA}/32"),
+    ]

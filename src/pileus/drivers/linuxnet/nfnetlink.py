@@ -15,7 +15,7 @@ from pileus.drivers.linuxnet.netlink import APPEND, CREATE, NETFILTER, Message, 
 from pileus.network.host import Flow
 
 INET, BRIDGE = 1, 7  # NFPROTO_*
-GET_CHAIN = (10 << 8) | 4  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETCHAIN
+GET_TABLE, GET_CHAIN = (10 << 8) | 1, (10 << 8) | 4  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETTABLE and _GETCHAIN
 GET_FLOWS, DELETE_FLOW = (1 << 8) | 1, (1 << 8) | 2  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET and _DELETE
 TABLE, CHAIN, USERDATA = 1, 3, 12  # NFTA_CHAIN_*
 COMMENT = 0  # NFTNL_UDATA_CHAIN_COMMENT
@@ -26,6 +26,11 @@ ENOENT = 2
 
 def _header(family: int) -> bytes:
     return struct.pack("=BBH", family, 0, 0)
+
+
+def has_tables(link: Netlink) -> bool:
+    """Whether there are any rules in the namespace."""
+    return bool(link.dump(Message(GET_TABLE, 0, _header(socket.AF_UNSPEC), "list tables")))
 
 
 def seals(link: Netlink, table: str) -> dict[str, str]:

@@ -11,12 +11,15 @@ import ctypes.util
 import functools
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 from pileus.errors import HostError
 
 NAMES = ("libnftables.so.1", "libnftables.so")
 SHOWN = 1200  # characters of an error
+QUIET = 0.1  # seconds for which a namespace is left alone before a socket in it is closed
+MOST = 64  # sockets that wait for that; each of libnftables comes with 135 KiB
 
 
 class NftError(HostError):
@@ -42,32 +45,46 @@ def _library() -> ctypes.CDLL:
 
 
 class Closer:
-    """Closes in a thread of its own what takes long to close.
+    """Closes sockets in a thread of its own, when their namespace has been quiet for a while.
 
-    The kernel lets the close of any netfilter socket wait until what the namespace's last transaction removed is freed: 8 to 20 ms, which
-    otherwise would be the longest part of every change.
+    The kernel lets the close of any netfilter socket wait until what the namespace's last transaction removed is freed: 8 to 20 ms. All
+    that time it holds the namespace's rules, which a new link there waits for, which all changes of links anywhere wait for.
     """
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[str | None, Callable[[], None]] | None] = queue.SimpleQueue()
+        self._used: dict[str | None, float] = {}
+        self._ending = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="closer", daemon=True)
         self._thread.start()
 
-    def later(self, close: Callable[[], None]) -> None:
-        self._queue.put(close)
+    def later(self, place: str | None, close: Callable[[], None]) -> None:
+        """Close what was used in the namespace `place` until now."""
+        self._used[place] = time.monotonic()
+        self._queue.put((place, close))
 
     def close(self) -> None:
+        self._ending.set()
         self._queue.put(None)
         self._thread.join()
 
     def _serve(self) -> None:
-        while close := self._queue.get():
+        while item := self._queue.get():
+            place, close = item
+            while (left := self._used.get(place, 0.0) + QUIET - time.monotonic()) > 0 and self._queue.qsize() < MOST:
+                if self._ending.wait(left):
+                    break
             with contextlib.suppress(OSError):
                 close()
+            if self._queue.empty():
+                self._used.clear()
 
 
-def run(commands: str, closer: Closer) -> str:
-    """Carry out `commands`, all or nothing; returns what they print. Raises NftError with the library's words."""
+def run(commands: str, later: Callable[[Callable[[], None]], None]) -> str:
+    """Carry out `commands`, all or nothing; returns what they print. Raises NftError with the library's words.
+
+    `later` takes what closes the socket that this needed.
+    """
     library = _library()
     context = library.nft_ctx_new(0)
     if not context:
@@ -81,4 +98,4 @@ def run(commands: str, closer: Closer) -> str:
             raise NftError(f"nft: {words[:SHOWN].strip() or f'status {status}'}")
         return (library.nft_ctx_get_output_buffer(context) or b"").decode(errors="replace")
     finally:
-        closer.later(functools.partial(library.nft_ctx_free, context))
+        later(functools.partial(library.nft_ctx_free, context))

@@ -19,7 +19,6 @@ from pileus.network.host import Leg, LegFacts, Neighbour, Route, RouterFacts, Ro
 PREFIX = "rtr-"
 INSIDE, OUTSIDE = "qr-", "qg-"  # legs in the router's namespace
 GROUP = 11  # of legs in the router's namespace, so that they can be deleted together
-THERE = "leg"  # and their other ends on the networks' bridges
 SYSCTLS = {
     "net/ipv4/ip_forward": "1",
     "net/ipv4/conf/all/rp_filter": "0",
@@ -92,7 +91,8 @@ def apply(machine: Machine, want: Want, steps: Sequence[Step]) -> None:
                 assert isinstance(want, RouterWant)
                 with machine.filter(name) as netfilter:
                     before = nfnetlink.seal(netfilter, rules.TABLE, rules.SKELETON)
-                machine.nft(name, translation.load_router(want, before))
+                    is_new = not before and not nfnetlink.has_tables(netfilter)
+                machine.nft(name, translation.load_router(want, before, is_new=is_new))
             case "add_leg":
                 _add_leg(machine, name, step.value)
             case "drop_leg":
@@ -115,8 +115,7 @@ def _make_namespace(machine: Machine, name: str) -> None:
 
 def _add_leg(machine: Machine, name: str, leg: Leg) -> None:
     there, here = network.namespace(leg.network_id), leg_name(leg.port_id, external=leg.external)
-    other = THERE + leg.port_id[:11]
-    machine.nft(there, rules.open_link(other))
+    other = rules.LEG + leg.port_id[:11]
     with machine.handle(name) as fd, machine.route(there) as route:
         master = BRIDGE_INDEX
         pair = rtnetlink.add_veth(other, here, peer_netns=fd, peer_mac=leg.mac, peer_group=GROUP, mtu=leg.mtu, master=master)
@@ -128,7 +127,7 @@ def _add_leg(machine: Machine, name: str, leg: Leg) -> None:
 
 
 def _drop_leg(machine: Machine, name: str, leg: str) -> None:
-    """Both ends go together; that the network's filter goes on to know the other one's name does no harm."""
+    """Both ends go together."""
     with machine.route(name) as route:
         for prefix in (INSIDE, OUTSIDE):
             if link := find(route, prefix + leg):
@@ -156,7 +155,7 @@ def _change(machine: Machine, name: str, steps: Sequence[Step]) -> None:
             if link and link.name.startswith(OUTSIDE) and ":" not in cidr:
                 address = cidr.partition("/")[0]
                 sock = machine.namespaces.run(name, partial(announce, link.name, link.mac, address))
-                machine.closer.later(sock.close)  # which the kernel lets wait for some 15 ms
+                machine.closer.later(name, sock.close)  # which the kernel lets wait for some 15 ms
 
 
 def _message(step: Step, found: dict[str, rtnetlink.Link]) -> Message | None:

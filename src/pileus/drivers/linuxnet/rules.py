@@ -17,6 +17,7 @@ from pileus.network.host import METADATA, Chains, Members, Part, PortWant, Rule,
 TABLE = "pileus"
 VERSION = 1  # of the texts below: a change of what they mean rewrites what an older Pileus left
 OPEN = 1  # the number of links whose packets are not judged here (index 1 is always lo's)
+LEG, UPLINK = "leg", "uplink"  # such links besides some taps: routers' legs, which begin so, and the wire to the outside
 STATELESS = 1 << 30  # added to the number of a port whose groups do not keep track of flows
 SKELETON = "seal"  # the chain that seals a table's skeleton
 LINE = 200  # addresses in one command
@@ -38,12 +39,16 @@ _SKELETON = f"""table bridge {TABLE} {{
   type filter hook prerouting priority -200; policy drop;
   meta mark set iifname map @number
   iifname vmap @guard
+  iifname "{LEG}*" meta mark set {OPEN} accept
+  iifname "{UPLINK}" meta mark set {OPEN} accept
  }}
  chain forward {{
   type filter hook forward priority -200; policy drop;
   meta mark set 0
   meta mark set oifname map @number
   meta mark != 0 accept
+  oifname "{LEG}*" meta mark set {OPEN} accept
+  oifname "{UPLINK}" meta mark set {OPEN} accept
  }}
 }}
 table inet {TABLE} {{
@@ -76,7 +81,7 @@ table inet {TABLE} {{
  }}
  chain input {{
   type filter hook input priority 0; policy drop;
-  iif lo accept
+  iifname "lo" accept
   ct state established,related accept
   meta nfproto ipv4 udp dport {{ 53, 67 }} accept
   meta nfproto ipv4 tcp dport 53 accept
@@ -96,27 +101,16 @@ def skeleton() -> str:
     return _SKELETON
 
 
-def load_skeleton() -> str:
-    """Put the skeleton in place, whatever was there."""
+def load_skeleton(*, is_new: bool = False) -> str:
+    """Put the skeleton in place, whatever was there. `is_new`: nothing was."""
     clear = "".join(f"table {family} {TABLE}\ndelete table {family} {TABLE}\n" for family in ("bridge", "inet"))
-    return clear + skeleton() + seal(SKELETON, skeleton_digest())
+    return ("" if is_new else clear) + skeleton() + seal(SKELETON, skeleton_digest(), is_new=is_new)
 
 
-def seal(chain: str, words: str) -> str:
-    """Commands that leave an empty chain with this comment, whether there was one or not."""
-    return f'add chain inet {TABLE} {chain}\ndelete chain inet {TABLE} {chain}\nadd chain inet {TABLE} {chain} {{ comment "{words}"; }}\n'
-
-
-# -- links whose packets are not judged ------------------------------------------------------------------------------------------
-
-
-def open_link(name: str) -> str:
-    """Let everything pass to and from a link: a router's leg, the wire to the outside."""
-    return f'add element bridge {TABLE} number {{ "{name}" : {OPEN} }}\nadd element bridge {TABLE} guard {{ "{name}" : accept }}\n'
-
-
-def close_link(name: str) -> str:
-    return f'delete element bridge {TABLE} number {{ "{name}" }}\ndelete element bridge {TABLE} guard {{ "{name}" }}\n'
+def seal(chain: str, words: str, *, is_new: bool = False) -> str:
+    """Commands that leave an empty chain with this comment. `is_new`: there is none; to remove nothing spares the kernel some 10 ms."""
+    clear = f"add chain inet {TABLE} {chain}\ndelete chain inet {TABLE} {chain}\n"
+    return f'{"" if is_new else clear}add chain inet {TABLE} {chain} {{ comment "{words}"; }}\n'
 
 
 # -- ports ----------------------------------------------------------------------------------------------------------------------
@@ -139,11 +133,16 @@ def port_number(want: PortWant, index: int) -> int:
     return OPEN if not want.secure else index if want.stateful else index + STATELESS
 
 
+def _open(tap: str) -> str:
+    """Let everything pass to and from a tap."""
+    return f'add element bridge {TABLE} number {{ "{tap}" : {OPEN} }}\nadd element bridge {TABLE} guard {{ "{tap}" : accept }}\n'
+
+
 def guard(want: PortWant, index: int, before: str = "") -> str:
     """Guard a port's tap. `before`: what its seal says now, empty when there is none."""
     tap, number = tap_name(want.id), port_number(want, index)
     if not want.secure:
-        return unguard(tap, before) + open_link(tap) + seal(port_seal(tap), port_words(want, index))
+        return unguard(tap, before) + _open(tap) + seal(port_seal(tap), port_words(want, index), is_new=True)
     text = _clear(tap, before)
     text += _chain("bridge", f"from_{tap}", antispoof(want))
     text += _chain("inet", f"out_{tap}", _jumps(want.groups, "out"))
@@ -152,7 +151,7 @@ def guard(want: PortWant, index: int, before: str = "") -> str:
     text += f'add element bridge {TABLE} guard {{ "{tap}" : goto from_{tap} }}\n'
     text += f"add element inet {TABLE} egress {{ {number} : goto out_{tap} }}\n"
     text += f"add element inet {TABLE} ingress {{ {number} : goto in_{tap} }}\n"
-    return text + seal(port_seal(tap), port_words(want, index))
+    return text + seal(port_seal(tap), port_words(want, index), is_new=not before)
 
 
 def unguard(tap: str, before: str) -> str:
@@ -170,7 +169,8 @@ def _clear(tap: str, before: str) -> str:
     """Commands that take a port out of the maps."""
     if not before:
         return ""
-    number, text = _number(before), close_link(tap)
+    number = _number(before)
+    text = f'delete element bridge {TABLE} number {{ "{tap}" }}\ndelete element bridge {TABLE} guard {{ "{tap}" }}\n'
     if number != OPEN:
         text += "".join(f"delete element inet {TABLE} {way} {{ {number} }}\n" for way in ("egress", "ingress"))
     return text
@@ -280,8 +280,10 @@ def placeholders(groups: Iterable[str]) -> str:
     return "".join(f"add chain inet {TABLE} {group_chain(group, way)}\n" for group in groups for way in ("in", "out"))
 
 
-def load_part(part: Part) -> str:
-    return (_load_chains(part) if isinstance(part, Chains) else _load_members(part)) + seal(part_seal(part), part.digest)
+def load_part(part: Part, *, is_new: bool = False) -> str:
+    """Put a part in place of what was there. `is_new`: nothing sealed it."""
+    text = _load_chains(part) if isinstance(part, Chains) else _load_members(part)
+    return text + seal(part_seal(part), part.digest, is_new=is_new)
 
 
 def _load_chains(chains: Chains) -> str:

@@ -48,7 +48,7 @@ _TABLE = f"""table inet {TABLE} {{
  }}
  chain input {{
   type filter hook input priority 0; policy drop;
-  iif lo accept
+  iifname "lo" accept
   ct state established,related accept
   meta l4proto {{ 1, 58 }} accept
   iifname "qr-*" ct status dnat tcp dport {RELAY_PORT} accept
@@ -62,15 +62,19 @@ def router_words(want: RouterWant) -> tuple[str, str]:
     return digest(VERSION, table(want)), digest(VERSION, want.floating)
 
 
-def load_router(want: RouterWant, before: str) -> str:
-    """A router's table, in place of whatever was there; only its maps, when its chains are right (`before`: what seals them)."""
+def load_router(want: RouterWant, before: str, *, is_new: bool = False) -> str:
+    """A router's table, in place of whatever was there; only its maps, when its chains are right (`before`: what seals them).
+
+    `is_new`: there are no rules at all.
+    """
     words, floating = router_words(want)
-    whole = "" if before == words else f"table inet {TABLE}\ndelete table inet {TABLE}\n{table(want)}{seal(SKELETON, words)}"
+    clear = "" if is_new else f"table inet {TABLE}\ndelete table inet {TABLE}\n"
+    whole = "" if before == words else clear + table(want) + seal(SKELETON, words, is_new=is_new)
     maps = f"flush map inet {TABLE} floating\nflush map inet {TABLE} fixed\n"
     for item in want.floating:
         maps += f"add element inet {TABLE} floating {{ {item.address} : {item.fixed} }}\n"
         maps += f"add element inet {TABLE} fixed {{ {item.fixed} : {item.address} }}\n"
-    return whole + maps + seal(FLOATING, floating)
+    return whole + maps + seal(FLOATING, floating, is_new=is_new)
 
 
 def table(want: RouterWant) -> str:

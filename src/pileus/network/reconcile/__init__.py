@@ -91,6 +91,7 @@ class Reconciler:
         steps = plan_network(want, facts)
         if "make_namespace" in verbs(steps):
             self.live.close("network", id)  # whatever was served there is no more
+            self.flows.take_for_judged(id)
         if verbs(steps) & {"make_namespace", "set_bridge", "load_rules"}:
             self._renewed.add(id)
         await self.driver.apply(want, steps)
@@ -223,6 +224,8 @@ class Reconciler:
         facts = await self.driver.observe(want)
         assert facts is None or isinstance(facts, GroupFacts)
         steps = plan_group(want, facts)
+        if not facts or not any(facts.parts.values()):
+            self.flows.take_for_held(want)  # it has allowed nothing yet
         try:
             await self.driver.apply(want, steps)
         except HostError as error:
@@ -249,6 +252,7 @@ class Reconciler:
         steps = plan_router(want, facts)
         if want.gone or "make_namespace" in verbs(steps):
             self.live.close("router", id)
+            self.flows.take_for_held(want)  # a new one has no flows yet
         await self.driver.apply(want, steps)
         if want.gone:
             self._forget_router(id, gone)

@@ -160,12 +160,20 @@ class Flows:
                 await self.judge(network)
             self._held[name] = now
 
-    def take_for_held(self, want: GroupWant) -> None:
-        self._held[f"group {want.id}"] = _allowances(want)
+    def take_for_judged(self, network_id: str) -> None:
+        """A network that is being made has no flows yet."""
+        self._judged.add(network_id)
+
+    def take_for_held(self, want: GroupWant | RouterWant) -> None:
+        """No flow is there that what this allows would not allow, as far as is known."""
+        if isinstance(want, GroupWant):
+            self._held[f"group {want.id}"] = _allowances(want)
+        else:
+            self._held[f"router {want.id}"] = _translations(want)
 
     async def hold_router(self, want: RouterWant) -> None:
         """End the flows of a router that it would translate otherwise now, when it has given up a translation."""
-        name, now = f"router {want.id}", frozenset[object]((*want.floating, want.snat))
+        name, now = f"router {want.id}", _translations(want)
         if self._allows_less(name, now):
             found = await self._driver.flows("router", want.id)
             await self._driver.cut("router", want.id, translated_wrongly(want, found))
@@ -186,6 +194,10 @@ class Flows:
             if count % TURN == TURN - 1:
                 await asyncio.sleep(0)
         await self._driver.cut(kind, id, over)
+
+
+def _translations(want: RouterWant) -> frozenset[object]:
+    return frozenset((*want.floating, want.snat))
 
 
 def _allowances(want: GroupWant) -> frozenset[object]:

@@ -71,9 +71,9 @@ def _on_link(want: NetworkWant, facts: NetworkFacts) -> list[Step]:
 
 
 def _uplink(want: NetworkWant, facts: NetworkFacts) -> list[Step]:
-    if want.uplink == facts.uplink and facts.rules == RULES:
+    if want.uplink == facts.uplink:
         return []
-    return [Step("add_uplink")] if want.uplink else [Step("drop_uplink")] if facts.uplink else []
+    return [Step("add_uplink" if want.uplink else "drop_uplink")]
 
 
 NETWORK_RULES = (_filter, _bridge, _addresses, _on_link, _uplink)

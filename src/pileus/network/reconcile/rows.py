@@ -22,17 +22,12 @@ from pileus.network.host import (
     RouterWant,
     Rule,
 )
+from pileus.network.types.rules import number_of
 
 INTERFACE, GATEWAY, PLACE, FOOT = "network:router_interface", "network:router_gateway", "network:floatingip", "network:dhcp"
 FEET = (FOOT, "network:distributed")  # ports whose addresses are the host's own on a network
 LEGS = (INTERFACE, GATEWAY)
 WIRE = "public"  # the physical network that the outside host is on
-# IANA's numbers by the names that Neutron takes
-PROTOCOLS = {
-    "ah": 51, "dccp": 33, "egp": 8, "esp": 50, "gre": 47, "icmp": 1, "icmpv6": 58, "igmp": 2, "ip": -1, "any": -1, "ipip": 4,
-    "ipv6-encap": 41, "ipv6-frag": 44, "ipv6-icmp": 58, "ipv6-nonxt": 59, "ipv6-opts": 60, "ipv6-route": 43, "ospf": 89, "pgm": 113,
-    "rsvp": 46, "sctp": 132, "tcp": 6, "udp": 17, "udplite": 136, "vrrp": 112,
-}  # fmt: skip
 # a port that a guest is bound to, unless the router's or the network's own
 BOUND = "p.gone = 0 AND p.device_id <> '' AND p.device_owner NOT LIKE 'network:%'"
 
@@ -133,7 +128,7 @@ def rules_of(store: Store, group: str) -> tuple[Rule, ...]:
 def _rule(row: Row) -> Rule | None:
     version: Literal[4, 6] = 4 if row["ethertype"] == "IPv4" else 6
     protocol = _number(row["protocol"], version)
-    if row["remote_address_group_id"]:
+    if protocol is None or row["remote_address_group_id"]:
         return None  # no address groups here: nobody is in one
     low, high = (-1 if row[name] is None else int(row[name]) for name in ("port_range_min", "port_range_max"))
     prefix = str(ipaddress.ip_network(row["remote_ip_prefix"], strict=False)) if row["remote_ip_prefix"] else ""
@@ -148,10 +143,11 @@ def _rule(row: Row) -> Rule | None:
     )
 
 
-def _number(protocol: str | None, version: int) -> int:
-    if not protocol:
-        return -1
-    number = PROTOCOLS[protocol] if protocol in PROTOCOLS else int(protocol)
+def _number(protocol: str | None, version: int) -> int | None:
+    """A protocol as a host has it; None when nobody knows this name, which then lets nothing pass."""
+    number = number_of(protocol or "0")
+    if number == 0:
+        return -1  # IP itself, by whatever name: all, as iptables has it
     return 58 if version == 6 and number == 1 else number  # under IPv6 `icmp` is taken for ICMPv6, as Neutron does
 
 
