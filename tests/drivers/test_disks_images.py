@@ -132,7 +132,7 @@ async def test_a_base_is_a_qcow2_that_stands_alone_and_that_all_may_read(disks: 
     said = info(base)
     assert (said["format"], said["virtual-size"], said.get("backing-filename")) == ("qcow2", 4 * MIB, None)
     assert base.stat().st_mode & 0o777 == 0o444
-    assert folder.bases.stat().st_mode & 0o777 == 0o755
+    assert folder.bases.stat().st_mode & 0o777 == 0o711
     assert raw_of(base).startswith(b"guest" * 1000)
 
 
