@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import struct
+import time
+from functools import partial
 
 import pytest
 
-from pileus.drivers.linuxnet import machine, netlink, nfnetlink, router, rtnetlink, rules, translation
+from pileus.drivers.linuxnet import machine, netlink, nfnetlink, nft, router, rtnetlink, rules, translation
 from pileus.network.host import Floating, Members, Pair, PortWant, RouterWant, Rule
+from pileus.network.reconcile import rows
 
 ALLOWED = {
     "meta nfproto ipv4 accept": Rule(direction="ingress", version=4),
@@ -91,6 +94,62 @@ def test_a_router_translates_only_when_told() -> None:
     assert "delete table" not in translation.load_router(want, words), "a floating IP changes the maps only"
     assert "snat ip to 1" not in translation.load_router(RouterWant(id="r"), "")
     assert translation.router_words(want)[0] == translation.router_words(RouterWant(id="r", snat="192.168.37.5"))[0]
+
+
+def test_what_is_new_removes_nothing() -> None:
+    """The kernel frees what was removed in its own time, and others would wait for it."""
+    group = "12345678-1234-1234-1234-123456789abc"
+    port = PortWant(id="p" * 36, network_id="n", mac="fa:16:3e:00:00:01", addresses=("10.0.2.1",), groups=(group,))
+    for text in (
+        rules.load_skeleton(is_new=True),
+        rules.guard(port, 7),
+        rules.load_part(Members(group=group, prefixes=("10.0.2.1",)), is_new=True),
+        translation.load_router(RouterWant(id="r", snat="192.168.37.5"), "", is_new=True),
+    ):
+        assert "delete" not in text
+        assert 'comment "' in text, "it is sealed"
+    for text in (
+        rules.load_skeleton(),
+        rules.guard(port, 7, before="0123456789abcdef 7"),
+        rules.load_part(Members(group=group)),
+        translation.load_router(RouterWant(id="r"), ""),
+    ):
+        assert "delete" in text
+
+
+def test_sockets_are_closed_when_their_namespace_has_been_quiet() -> None:
+    closer, closed, begin = nft.Closer(), dict[str, float](), time.monotonic()
+
+    def close(name: str) -> None:
+        closed[name] = time.monotonic() - begin
+
+    closer.later("busy", partial(close, "first"))
+    closer.later("other", partial(close, "second"))
+    time.sleep(nft.QUIET / 2)
+    closer.later("busy", partial(close, "third"))
+    while len(closed) < 3:
+        assert time.monotonic() - begin < 10
+        time.sleep(0.01)
+    assert closed["first"] >= nft.QUIET * 1.4, "its namespace was used again meanwhile"
+    closer.later("busy", partial(close, "last"))
+    closer.close()
+    assert "last" in closed, "the end waits for nothing"
+
+
+def test_a_crowd_of_sockets_does_not_wait() -> None:
+    closer, closed = nft.Closer(), list[int]()
+    for number in range(nft.MOST * 3):
+        closer.later("busy", partial(closed.append, number))
+    time.sleep(nft.QUIET / 2)
+    assert len(closed) >= nft.MOST
+    closer.close()
+    assert closed == list(range(nft.MOST * 3))
+
+
+def test_a_protocol_that_nobody_knows_lets_nothing_pass() -> None:
+    assert rows._number("nonsense", 4) is None
+    assert (rows._number(None, 4), rows._number("ip", 4), rows._number("hopopt", 6), rows._number("0", 4)) == (-1,) * 4
+    assert (rows._number("icmp", 4), rows._number("icmp", 6), rows._number("17", 6)) == (1, 58, 17)
 
 
 def test_large_texts_are_cut_between_lines() -> None:

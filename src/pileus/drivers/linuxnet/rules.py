@@ -25,6 +25,7 @@ ANY4, ANY6 = "0.0.0.0/0", "::/0"
 
 _ND_OUT = "{ 130, 131, 132, 133, 135, 136, 143 }"  # ICMPv6 types that hosts must always be able to send (RFC 4890)
 _ND_IN = "{ 130, 131, 132, 134, 135, 136 }"
+KNOWN = f"meta mark & {STATELESS} == 0 ct state established,related accept"  # early, since nearly every packet is such
 NOT_SYN = "meta l4proto tcp tcp flags & (fin | syn | rst | ack) != syn ct state new drop"  # a flow that was cut cannot go on as a new one
 
 
@@ -61,10 +62,10 @@ table inet {TABLE} {{
  chain prerouting {{
   type filter hook prerouting priority 0; policy drop;
   meta mark <= {OPEN} accept
+  {KNOWN}
   meta nfproto ipv4 udp sport 68 udp dport 67 accept
   meta nfproto ipv6 icmpv6 type {_ND_OUT} accept
   meta mark >= {STATELESS} meta mark vmap @egress
-  ct state established,related accept
   ct state invalid drop
   {NOT_SYN}
   meta mark vmap @egress
@@ -72,9 +73,9 @@ table inet {TABLE} {{
  chain forward {{
   type filter hook forward priority 0; policy drop;
   meta mark {OPEN} accept
+  {KNOWN}
   meta nfproto ipv6 icmpv6 type {_ND_IN} accept
   meta mark >= {STATELESS} meta mark vmap @ingress
-  ct state established,related accept
   ct state invalid drop
   {NOT_SYN}
   meta mark vmap @ingress
@@ -197,6 +198,11 @@ def antispoof(want: PortWant) -> list[str]:
     rules = [
         "ether type { vlan, 0x88a8 } drop",  # only this sees a tag that the kernel took off, and br_netfilter does not look below it
         "meta protocol ip udp sport 67 udp dport 68 drop",
+    ]
+    for mac, prefixes in places.items():  # early, since nearly every frame is such
+        if v4 := collapse(prefixes, 4):
+            rules.append(f"ether saddr {mac} meta protocol ip{among('ip saddr', v4)} accept")
+    rules += [
         "meta protocol ip6 icmpv6 type { 134, 137 } drop",
         "meta protocol ip6 udp sport 547 udp dport 546 drop",
     ]
@@ -212,10 +218,7 @@ def _from_mac(mac: str, prefixes: list[str]) -> list[str]:
         f"ether saddr {mac} meta protocol arp arp saddr ether {mac} arp saddr ip 0.0.0.0 arp operation request accept",
     ]
     if v4:
-        rules += [
-            f"ether saddr {mac} meta protocol arp arp saddr ether {mac}{among('arp saddr ip', v4)} accept",
-            f"ether saddr {mac} meta protocol ip{among('ip saddr', v4)} accept",
-        ]
+        rules.append(f"ether saddr {mac} meta protocol arp arp saddr ether {mac}{among('arp saddr ip', v4)} accept")
     rules += [f"ether saddr {mac} meta protocol ip6 ip6 saddr :: icmpv6 type {{ 131, 132, 135, 143 }} accept"]
     if ANY6 not in v6:
         told = [address for address in v6 if "/" not in address]

@@ -124,6 +124,7 @@ class Reconciler:
             self.store.delete("fixed_ip", {"network_id": want.id})
             self.store.delete("subnet", {"network_id": want.id})
             self.store.delete("network", {"id": want.id})
+        self.flows.forget(want.id)
 
     # -- port -------------------------------------------------------------------------------------------------------------
 
@@ -237,6 +238,8 @@ class Reconciler:
                 self.store.delete("port_security_group", {"security_group_id": id})
                 self.store.delete("security_group", {"id": id})
         await self.flows.hold_group(want, {*want.parts, *(facts.parts if facts else ())})
+        if want.gone:
+            self.flows.forget(id)
         return None
 
     # -- router -----------------------------------------------------------------------------------------------------------
@@ -252,6 +255,7 @@ class Reconciler:
         steps = plan_router(want, facts)
         if want.gone or "make_namespace" in verbs(steps):
             self.live.close("router", id)
+        if "make_namespace" in verbs(steps):
             self.flows.take_for_held(want)  # a new one has no flows yet
         await self.driver.apply(want, steps)
         if want.gone:
@@ -284,6 +288,7 @@ class Reconciler:
             for row in gone:
                 self.store.delete("port", {"id": row["id"]})
             self.store.delete("router", {"id": id})
+        self.flows.forget(id)
 
     # -- rows -------------------------------------------------------------------------------------------------------------
 

@@ -152,6 +152,12 @@ class Flows:
         """End the flows of addresses that are nobody's now."""
         await self._end("network", network_id, lambda found: found.source in addresses or found.target in addresses)
 
+    def forget(self, id: str) -> None:
+        """This object is no more."""
+        self._judged.discard(id)
+        for kind in ("group", "router"):
+            self._held.pop(f"{kind} {id}", None)
+
     async def hold_group(self, want: GroupWant, networks: Iterable[str]) -> None:
         """Judge the networks in which a group is or was, when it allows less than before."""
         name, now = f"group {want.id}", _allowances(want)
