@@ -20,7 +20,10 @@ def take(path: Path, wait: float = 0) -> int | None:
     until = time.monotonic() + wait
     while True:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # whoever held the lock before may have taken the folder away
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:  # or takes it away just now
+            continue
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
