@@ -34,10 +34,12 @@ def run(tmp_path: Path) -> Iterator[Path]:
     os.close(ready)
     os.close(told)
     yield tmp_path
-    for process in Holder(tmp_path).list()[0].values():
-        os.kill(process.pid, signal.SIGKILL)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    try:
+        for process in Holder(tmp_path).list()[0].values():
+            os.kill(process.pid, signal.SIGKILL)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 @pytest.fixture

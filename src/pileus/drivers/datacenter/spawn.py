@@ -28,6 +28,8 @@ def spawn(wish: dict[str, Any], fds: list[int], host_proc: int) -> Started:
     """
     if not wish["argv"]:
         raise ValueError("argv is empty")
+    if not isinstance(wish["argv"], list) or not all(isinstance(word, str) for word in wish["argv"]):
+        raise ValueError("argv must be a list of texts")
     if len(fds) != len(wish.get("fds") or []) or not all(0 <= int(target) < ABOVE for target in wish.get("fds") or []):
         raise ValueError(f"fds: one number from 0 to {ABOVE - 1} for each descriptor sent along")
     read, write = os.pipe2(os.O_CLOEXEC)
@@ -87,7 +89,8 @@ def _child(wish: dict[str, Any], fds: list[int], host_proc: int, write: int) -> 
         where = getattr(error, "filename", None) or wish["argv"][0]
         with contextlib.suppress(OSError):
             os.write(write, f"!{number} {what}: {where}".encode())
-    os._exit(127)
+    finally:
+        os._exit(127)  # whatever happened: a child that went on would be a second holder
 
 
 def _say_who(host_proc: int, write: int) -> None:
