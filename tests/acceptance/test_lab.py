@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import getpass
-import os
 import re
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,8 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.acceptance.cloud import SERVERS, Student, end_state, until
-from tests.acceptance.conftest import Tell
-from tests.conformance.cloud import ROOT
+from tests.acceptance.conftest import Tell, as_student
 from tests.expressions import drawn
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
@@ -95,13 +91,9 @@ def test_without_one_server_the_others_go_on(lab: Student, tell: Tell) -> None:
 @pytest.mark.parametrize("map", ["subuid", "single"])
 def test_the_lab_as_a_plain_user(map: str, tell: Tell) -> None:
     """The same as somebody who may do nothing to this machine, with subordinate ids and with none."""
-    if os.getuid():
-        pytest.skip("only root can become another user: this run is the unprivileged one")
-    student = [str(ROOT / "tools/as-student"), *([] if map == "subuid" else ["--single"])]
-    command = [*student, sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-m", "slow", __file__]
-    done = subprocess.run([*command, "-k", "twice or without"], cwd=ROOT, capture_output=True, text=True, timeout=3000, check=False)
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert "2 passed" in done.stdout, done.stdout
-    told = re.findall(r"^calculator lab .*$", done.stdout, re.MULTILINE)
+    said = as_student(map, __file__, "-m", "slow", "-k", "twice or without")
+    assert "2 passed" in said, said
+    told = re.findall(r"^calculator lab .*$", said, re.MULTILINE)
+    assert told
     for line in told:
         tell(f"{line} ({map} map)")

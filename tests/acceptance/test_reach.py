@@ -9,6 +9,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import select
 import socket
 import subprocess
@@ -21,6 +22,7 @@ import pytest
 
 from pileus.config import Paths
 from tests.acceptance.cloud import Student, until
+from tests.acceptance.conftest import Tell, as_student
 from tests.acceptance.wire import entered, in_outside
 from tests.conformance.cloud import PILEUS, ROOT
 from tests.kernel.conftest import in_child
@@ -239,6 +241,15 @@ def test_two_projects_with_the_same_range(street: Street) -> None:
     assert counts["the calculator's own network"] == "result = 11"
     assert counts["theirs heard of ours"] == 0
     assert counts["ours heard of theirs"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("map", ["subuid", "single"])
+def test_all_of_it_as_a_plain_user(map: str, tell: Tell) -> None:
+    said = as_student(map, __file__)
+    assert "4 passed" in said
+    for line in re.findall(r"^\.*(.* after its rule.*)$", said, re.MULTILINE):
+        tell(f"{line} ({map} map)")
 
 
 def _active(street: Street, id: str) -> Any:
