@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.acceptance.cloud import SERVERS, Student, end_state, until
-from tests.acceptance.conftest import Tell, as_student
+from tests.acceptance.conftest import Tell
 from tests.expressions import drawn
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
@@ -86,14 +86,3 @@ def test_without_one_server_the_others_go_on(lab: Student, tell: Tell) -> None:
     until(lambda: lab.ask("2*3") == "result = 6", 180)
     tell(f"MulService stopped: {said!r}; a product again {time.monotonic() - began:.0f} s after its start")
     assert lab.ask("2+3") == "result = 5"
-
-
-@pytest.mark.parametrize("map", ["subuid", "single"])
-def test_the_lab_as_a_plain_user(map: str, tell: Tell) -> None:
-    """The same as somebody who may do nothing to this machine, with subordinate ids and with none."""
-    said = as_student(map, __file__, "-m", "slow", "-k", "twice or without")
-    assert "2 passed" in said, said
-    told = re.findall(r"^calculator lab .*$", said, re.MULTILINE)
-    assert told
-    for line in told:
-        tell(f"{line} ({map} map)")
