@@ -35,7 +35,7 @@ from pileus.identity.seed import seed as seed_identity
 from pileus.image import api as image_api
 from pileus.image.host import Images
 from pileus.image.live import Files
-from pileus.image.reconcile import Worker as ImageWorker
+from pileus.image.reconcile import Reconciler as ImageReconciler
 from pileus.kit.clock import Clock
 from pileus.kit.context import Cloud
 from pileus.kit.loop import Key, Loop
@@ -213,22 +213,18 @@ def build(
 
     files = Files(data, drivers.images)
     live = Live(cloud, drivers.networks, _metadata(cloud), resolvers=drivers.resolvers) if drivers.packets else None
-    images = ImageWorker(cloud, drivers.images, loop)
+    images = ImageReconciler(cloud, drivers.images, loop)
     networks = NetworkReconciler(cloud, drivers.networks, live)
     servers = ComputeReconciler(cloud, drivers.guests)
-    loop.register("image", images.look, images.give_up)
-    for reconciler in (networks, servers):
+    reconcilers = (images, networks, servers)
+    for reconciler in reconcilers:
         give_ups = reconciler.give_ups()
         for kind, look in reconciler.looks().items():
             loop.register(kind, look, give_ups.get(kind))
 
-    async def start_images() -> None:
-        for key in await images.start():
-            loop.wake(*key)
-
     web = Web(_dialects(cloud, files, drivers.guests), hosts=is_loopback)
     closes = [files.close, *([live.stop] if live else []), *([drivers.fake.close] if drivers.fake else [])]
-    return App(cloud, loop, web, store, drivers, [start_images, networks.resync, servers.resync], [servers.watch], closes)
+    return App(cloud, loop, web, store, drivers, [each.resync for each in reconcilers], [servers.watch], closes)
 
 
 def _bound(wakes: Callable[[Store, str], Iterable[Key]], store: Store) -> Callable[[str], Iterable[Key]]:

@@ -8,20 +8,8 @@ import fcntl
 import os
 import subprocess
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Process:
-    name: str
-    pid: int
-    start: int
-
-
-@dataclass(frozen=True)
-class Exit:
-    name: str
-    status: int
+from pileus.drivers.datacenter import Exit, Process
 
 
 class LocalHolder:

@@ -17,7 +17,7 @@ from pileus.drivers.fake.images import FakeImages
 from pileus.errors import HostError
 from pileus.image import actions
 from pileus.image.host import Facts, Folder, Step, Want
-from pileus.image.reconcile import TRIES, Worker, plan, want_of
+from pileus.image.reconcile import TRIES, Reconciler, plan, want_of
 from pileus.kit.clock import Clock
 from pileus.kit.context import Cloud, internal
 from pileus.kit.loop import Killed, Loop, Wait
@@ -38,7 +38,7 @@ class Machine:
         self.loop = Loop()
         self.cloud = Cloud(self.store, Clock(), self.loop.wake)
         self.images = FakeImages(self.host, self.data)
-        self.worker = Worker(self.cloud, self.images, self.loop)
+        self.worker = Reconciler(self.cloud, self.images, self.loop)
         self.loop.register("image", self.worker.look, self.worker.give_up)
 
     async def settle(self) -> None:
@@ -51,7 +51,7 @@ class Machine:
                 self.loop.wake(kind, id)
 
     async def start(self) -> None:
-        for key in await self.worker.start():
+        for key in await self.worker.differing():
             self.loop.wake(*key)
 
     def image(self, status: str = "active", disk_format: str = "raw", **more: Any) -> str:
@@ -161,7 +161,7 @@ async def test_after_a_restart_uploads_without_a_client_are_let_go(machine: Mach
     assert await machine.facts(orphan) == Facts()
     assert not list(machine.folder.bases.iterdir())
     machine.boot()
-    assert await machine.worker.start() == []  # and then nothing differs
+    assert await machine.worker.differing() == []  # and then nothing differs
 
 
 async def test_a_missing_file_is_said_to_be_missing(machine: Machine) -> None:

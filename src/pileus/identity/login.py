@@ -28,8 +28,7 @@ async def login(ctx: Context, body: Any, passwords: Passwords) -> tuple[str, Row
     user, old = await _prove(ctx, identity, methods, passwords)
     scope = _scope(ctx, auth.get("scope"))
     if scope is None:
-        asked = Scope() if auth.get("scope") == "unscoped" else _default(ctx, user, old)
-        scope = asked
+        scope = Scope() if auth.get("scope") == "unscoped" else _default(ctx, user, old)
     return tokens.issue(ctx, user, methods, scope, rescoped=old)
 
 

@@ -11,7 +11,7 @@ from pileus.errors import HostError
 from pileus.image import actions
 from pileus.image.host import Facts, Images, Step, Want
 from pileus.kit.context import Cloud
-from pileus.kit.loop import Key, Loop, Retry
+from pileus.kit.loop import GiveUp, Key, Look, Loop, Retry
 from pileus.kit.store import Row
 
 KIND = "image"
@@ -48,14 +48,25 @@ def plan(want: Want, facts: Facts) -> list[Step]:
     return steps
 
 
-class Worker:
+class Reconciler:
     """Looks at images: one at a time at a conversion, side by side at everything else."""
 
     def __init__(self, cloud: Cloud, images: Images, loop: Loop | None = None) -> None:
         self.cloud, self.images, self.loop = cloud, images, loop
         self._converting = asyncio.Semaphore(1)
 
-    async def start(self) -> list[Key]:
+    def looks(self) -> dict[str, Look]:
+        return {KIND: self.look}
+
+    def give_ups(self) -> dict[str, GiveUp]:
+        return {KIND: self.give_up}
+
+    async def resync(self) -> None:
+        """At start: wake every image whose host differs from its row."""
+        for key in await self.differing():
+            self.cloud.wake_now(*key)
+
+    async def differing(self) -> list[Key]:
         """After a restart: uploads without a client are let go of; returns the images whose host differs from their row."""
         actions.release_uploads(self.cloud)
         seen = await self.images.observe()

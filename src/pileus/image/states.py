@@ -4,7 +4,7 @@ tried again, and a deleted image is not shown.
 
 from __future__ import annotations
 
-from pileus.kit.states import ANY, States, verb
+from pileus.kit.states import States, verb
 
 STATUSES = ("queued", "saving", "active", "killed", "deleted", "uploading", "importing", "pending_delete", "deactivated")
 
@@ -19,4 +19,3 @@ DOWNLOAD = verb(["active", "deactivated"])
 DEACTIVATE = verb(["active", "deactivated"])
 REACTIVATE = verb(["active", "deactivated"])
 BOOT = verb(["active"])
-DELETE = verb(ANY)

@@ -53,13 +53,19 @@ def allow(rule: Rule, policy: str) -> Callable[[Callable[Concatenate[Context, P]
 
         @functools.wraps(action)
         def checked(ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            if not ACTIONS[name].rule(ctx):
-                forbid(policy)
+            require(ctx, checked)
             return action(ctx, *args, **kwargs)
 
         return checked
 
     return declare
+
+
+def require(ctx: Context, action: Callable[..., Any]) -> None:
+    """Refuse whoever may not call an action; for what is costly and comes before the call. Raises Forbidden, as the call would."""
+    entry = ACTIONS[f"{action.__module__}.{action.__qualname__}"]
+    if not entry.rule(ctx):
+        forbid(entry.policy)
 
 
 def forbid(policy: str) -> Any:

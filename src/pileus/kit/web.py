@@ -70,6 +70,14 @@ class Request:
         except RecursionError:
             raise ValueError("nested too deeply") from None
 
+    def object(self) -> dict[str, Any] | None:
+        """The body as a JSON object; None when it is something else, or no JSON."""
+        try:
+            body = self.json()
+        except ValueError:
+            return None
+        return body if isinstance(body, dict) else None
+
 
 @dataclass(slots=True)
 class Response:

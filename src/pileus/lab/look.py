@@ -25,7 +25,7 @@ NAMED = {
     "image": "Name",
 }
 # answers of a command that has been carried out before
-DONE = ("already exists", "already has a port on subnet", "Security group rule already exists")
+DONE = ("already exists", "already has a port on subnet")
 
 
 @dataclass

@@ -56,7 +56,8 @@ def keystone(fault: Fault, request: Request) -> Response:
         answer.body["error"]["message"] = fault.message or AUTHENTICATE
         return answer
     if isinstance(fault, BadMethod):
-        allow = ", ".join(["OPTIONS", "HEAD", *fault.extra.get("allow", [])])
+        kept = [method for method in ("PATCH", "DELETE", "GET", "PUT", "POST") if method in fault.extra.get("allow", ())]
+        allow = ", ".join(["OPTIONS", "HEAD", *kept])
         return Response(405, {"message": "The method is not allowed for the requested URL."}, {"Allow": allow})
     message = fault.message
     if isinstance(fault, Forbidden) and (rule := fault.extra.get("rule")):

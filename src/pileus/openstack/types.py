@@ -100,23 +100,6 @@ class Int:
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
-    """A number, whole or not, of at least `min`."""
-
-    min: float | None = None
-
-    def parse(self, value: Any, /) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise _type(value, "number")
-        if self.min is not None and value < self.min:
-            raise Mismatch(f"{value!r} is less than the minimum of {self.min}", value, rule="minimum")
-        return float(value)
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "number"}
-
-
-@dataclass(frozen=True, slots=True)
 class Bool:
     """True or false; `loose`: also the words and digits that Nova takes."""
 

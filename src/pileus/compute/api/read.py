@@ -20,11 +20,8 @@ from pileus.openstack.types import FALSE, TRUE, unexpected
 
 def body_of(request: Request) -> dict[str, Any]:
     """The JSON object that was sent. Raises BadRequest."""
-    try:
-        body = request.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
+    body = request.object()
+    if body is None:
         raise BadRequest("Malformed request body")
     return body
 

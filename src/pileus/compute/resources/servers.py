@@ -12,13 +12,13 @@ from typing import Any
 from pileus.compute import relations, versions
 from pileus.compute.machine import hostname
 from pileus.compute.resources import flavors
-from pileus.compute.resources.words import ADMIN_PASS, BOOL, COUNT, IMAGE_REF, SERVERS, TAG, Address, Id, Name, words
+from pileus.compute.resources.words import ADMIN_PASS, BOOL, COUNT, IMAGE_REF, SERVERS, TAG, Address, Name, words
 from pileus.compute.states import DELETED, ERROR, IN_PROGRESS, status_of
 from pileus.kit.context import Context
 from pileus.kit.policy import ADMIN
 from pileus.kit.resource import Field, Resource, Type, constant, flag, tags_of, unpack, unpacked, when
 from pileus.kit.store import Row
-from pileus.openstack.types import Base64, Either, Enum, Int, List, Map, Obj, Str
+from pileus.openstack.types import Base64, Either, Enum, Int, List, Map, Obj, Str, Uuid
 
 KEY = r"^[a-zA-Z0-9-_:. ]{1,255}$"
 METADATA = Map(Str(max=255), pattern=KEY)
@@ -30,7 +30,6 @@ DISK_CONFIG = Enum(("AUTO", "MANUAL"))
 
 
 @functools.lru_cache(4096)
-@functools.lru_cache(maxsize=1024)
 def host_id(project_id: str, host: str) -> str:
     """What tells a project's users that two of its servers share a host, without saying which."""
     return hashlib.sha224((project_id + host).encode()).hexdigest()
@@ -89,7 +88,7 @@ def _text(column: str) -> Any:
 
 
 def _network(*, tag: bool = False) -> Type:
-    parts: dict[str, Type] = {"uuid": Id(), "fixed_ip": Address(), "port": Either((Id(), Str(null=True, max=0)))}
+    parts: dict[str, Type] = {"uuid": Uuid(), "fixed_ip": Address(), "port": Either((Uuid(), Str(null=True, max=0)))}
     return List(Obj(parts | ({"tag": TAG} if tag else {})))
 
 
@@ -109,7 +108,7 @@ _DISKS: dict[str, Type] = {
     "source_type": Enum(("volume", "image", "snapshot", "blank")),
     "uuid": Str(null=True, max=255),
     "volume_size": Either((Int(min=1, loose=True), Str(null=True, max=0))),
-    "image_id": Id(),
+    "image_id": Uuid(),
     "tag": TAG,
     "volume_type": Str(null=True, max=255),
 }

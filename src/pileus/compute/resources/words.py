@@ -13,7 +13,7 @@ from typing import Any
 
 from pileus.errors import BadRequest, Fault
 from pileus.kit.resource import Mismatch, Type, Words
-from pileus.openstack.types import Bool, Int, Str, is_uuid, unexpected
+from pileus.openstack.types import Bool, Int, Str, Uuid, unexpected
 
 KEYPAIR_CHARACTERS = "_- " + string.digits + string.ascii_letters
 
@@ -106,21 +106,6 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
-class Id:
-    """A dashed or undashed UUID, kept with dashes."""
-
-    def parse(self, value: Any, /) -> str:
-        if not isinstance(value, str):
-            raise Mismatch(f"{value!r} is not of type 'string'", value, rule="type")
-        if not is_uuid(value):
-            raise Mismatch(f"{value!r} is not a 'uuid'", value, rule="format")
-        return value
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "format": "uuid"}
-
-
-@dataclass(frozen=True, slots=True)
 class Address:
     """An IP address of these versions; `empty`: the empty text is taken too, as "none"."""
 
@@ -146,7 +131,7 @@ class Address:
 
 
 BOOL = Bool(loose=True)
-IMAGE_REF = OneOf((Id(), Str(max=0)))
+IMAGE_REF = OneOf((Uuid(), Str(max=0)))
 COUNT = Int(min=1, loose=True)
 SERVERS = Int(min=1, max=100, loose=True)  # of one request: they are written in one go, while nobody else is served
 TAG = Str(min=1, max=60, pattern="^[^,/]*$")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pileus.errors import NotFound
 from pileus.identity.actions import ADMIN, EPOCH, SEES_ALL, missing
 from pileus.kit.context import Context
 from pileus.kit.policy import allow
@@ -117,10 +116,3 @@ def list_assignments(ctx: Context, where: dict[str, str], *, effective_too: bool
         for id in with_implied(ctx.store, [row["role_id"]])[1:]:
             out.append({**row, "role_id": id, "prior_role_id": row["role_id"]})
     return out
-
-
-def require_role(ctx: Context, role_id: str) -> Row:
-    row = ctx.store.get("role", role_id)
-    if row is None:
-        raise NotFound(f"Could not find role: {role_id}.")
-    return row

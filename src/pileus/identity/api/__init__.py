@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pileus.errors import BadMethod, Fault, NotFound
+from pileus.errors import Fault, NotFound
 from pileus.identity.actions import projects, roles, users
 from pileus.identity.actions.assignments import SYSTEM
 from pileus.identity.api import nouns, services
@@ -80,11 +80,6 @@ def render(error: Fault, request: Request) -> Response:
     """Keystone's errors: JSON, but for a path that does not exist, which its framework answers with a page."""
     if isinstance(error, NotFound) and "path" in error.extra:
         return Response(404, NOT_FOUND_PAGE, content_type="text/html; charset=utf-8")
-    if isinstance(error, BadMethod):
-        kept = [method for method in ("PATCH", "DELETE", "GET", "PUT", "POST") if method in error.extra.get("allow", ())]
-        return Response(
-            405, {"message": "The method is not allowed for the requested URL."}, {"Allow": ", ".join(["OPTIONS", "HEAD", *kept])}
-        )
     return fault.keystone(error, request)
 
 

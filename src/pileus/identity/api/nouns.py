@@ -13,6 +13,7 @@ from pileus.identity.api.tokens import token_body
 from pileus.identity.login import login
 from pileus.identity.passwords import Passwords
 from pileus.identity.resources import PROJECT, ROLE, USER, expecting
+from pileus.kit.policy import require
 from pileus.kit.resource import Resource
 from pileus.kit.web import Request, Response, Route
 
@@ -60,13 +61,14 @@ def with_passwords(passwords: Passwords) -> dict[str, Callable[[Request], Any]]:
 
     async def create_user(request: Request) -> Response:
         values = decode(USER, request, "create")
-        users.list_users(request.ctx, {"id": ""})  # whoever may not even list users must not make us hash
+        require(request.ctx, users.create_user)  # whoever may not must not make us hash
         hashed = await passwords.hash(values["password"]) if values.get("password") is not None else None
         return one(USER, users.create_user(request.ctx, values, hashed), request, 201)
 
     async def update_user(request: Request) -> Response:
         values = decode(USER, request, "update")
-        users.get_user(request.ctx, request.params["id"])
+        require(request.ctx, users.update_user)
+        users.find_user(request.ctx, request.params["id"])
         hashed = await passwords.hash(values["password"]) if values.get("password") is not None else None
         row = users.update_user(request.ctx, request.params["id"], values, hashed)
         answer = one(USER, row, request)

@@ -51,11 +51,8 @@ def routes_of(noun: Noun) -> list[Route]:
 
 def body_of(request: Request) -> dict[str, Any]:
     """The JSON object that a client sent. Raises BadRequest."""
-    try:
-        body = request.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
+    body = request.object()
+    if body is None:
         raise malformed("Body contains invalid data")
     return body
 
