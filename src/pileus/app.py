@@ -108,7 +108,7 @@ def fake_drivers(settings: Settings, paths: Paths, host: FakeHost | None = None)
     return Drivers(FakeImages(host, paths.data), FakeNetworks(host), guests, guests.host_facts(), fake=host, packets=False)
 
 
-def linux_drivers(settings: Settings, datacenter: Datacenter) -> Drivers:
+def linux_drivers(settings: Settings, datacenter: Datacenter, cache: Path) -> Drivers:
     """This machine, through the datacenter that this process has entered."""
     from pileus.drivers.datacenter.outbound import RESOLVER
     from pileus.drivers.disks.images import DiskImages
@@ -124,6 +124,7 @@ def linux_drivers(settings: Settings, datacenter: Datacenter) -> Drivers:
         disks,
         networks.open_tap,
         data=datacenter.root,
+        cache=cache,
         uid_count=datacenter.uid_count,
         accel=settings.accel,
         netns=GUESTS,
@@ -298,7 +299,7 @@ def serve(paths: Paths, settings: Settings, listener: socket.socket, ready: Call
         from pileus.drivers.datacenter import attach
 
         datacenter = attach(paths)
-        drivers, data = linux_drivers(settings, datacenter), datacenter.root
+        drivers, data = linux_drivers(settings, datacenter, paths.cache), datacenter.root
     app = build(settings, paths, password, drivers=drivers, data=data)
 
     async def run() -> None:

@@ -190,16 +190,16 @@ async def test_the_verdict_is_found_once_and_kept(tmp_path: Path, monkeypatch: p
         await asyncio.sleep(0.01)
         return accel.DONE
 
-    first = accel.Accel(run, tmp_path)
+    first = accel.Accel(run, tmp_path, tmp_path)
     assert first.known is None
     assert await asyncio.gather(first.chosen(), first.chosen()) == ["kvm", "kvm"]
-    assert await accel.Accel(run, tmp_path).chosen() == "kvm"
+    assert await accel.Accel(run, tmp_path, tmp_path).chosen() == "kvm"
     assert len(runs) == 1
     device.chmod(0o600 if device.stat().st_mode & 0o077 else 0o666)
-    assert await accel.Accel(run, tmp_path).chosen() == "kvm"
+    assert await accel.Accel(run, tmp_path, tmp_path).chosen() == "kvm"
     assert len(runs) == 2, "the device has changed"
     (tmp_path / accel.VERDICT).write_text(json.dumps({"key": "half"})[:7])
-    assert await accel.Accel(run, tmp_path).chosen() == "kvm"
+    assert await accel.Accel(run, tmp_path, tmp_path).chosen() == "kvm"
     assert len(runs) == 3
     first.refuse("it failed a guest")
     assert await first.chosen() == "tcg"
@@ -212,10 +212,10 @@ async def test_without_a_device_nothing_is_run(tmp_path: Path, monkeypatch: pyte
     async def run(argv: list[str], seconds: float) -> int | None:
         raise AssertionError("the probe was run")
 
-    found = accel.Accel(run, tmp_path)
+    found = accel.Accel(run, tmp_path, tmp_path)
     assert await found.chosen() == "tcg"
     assert "there is no" in found.reason
-    assert await accel.Accel(run, tmp_path, "kvm").chosen() == "kvm"
+    assert await accel.Accel(run, tmp_path, tmp_path, "kvm").chosen() == "kvm"
 
 
 # -- words ---------------------------------------------------------------------------------------------------------------------

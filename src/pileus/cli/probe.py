@@ -198,7 +198,7 @@ def kvm(cloud: Cloud) -> Finding:
             "KVM", "limited", "/dev/kvm is not open to you: guests are emulated", "sudo usermod -aG kvm $USER, then log in again"
         )
     try:
-        kept = json.loads((cloud.paths.data / "kvm-probe.json").read_text())
+        kept = json.loads((cloud.paths.cache / "kvm-probe.json").read_text())
         works, reason = bool(kept["works"]), str(kept["reason"])
     except (OSError, ValueError, KeyError, TypeError):
         return Finding("KVM", "limited", "not probed: a guest tries it at the first `pileus up`")

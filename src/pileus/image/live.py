@@ -82,7 +82,7 @@ class Files:
 
     async def _write(self, ctx: Context, row: Row, chunks: AsyncIterator[bytes], part: _Part) -> None:
         """One batch is written while the next one arrives."""
-        writing: asyncio.Future[None] | None = None
+        writing: asyncio.Future[Any] | None = None
         seen = False
         try:
             async for batch in _batches(chunks):
@@ -92,7 +92,8 @@ class Files:
                 if writing:
                     await writing
                 still_saving(ctx.store, row["id"])
-                writing = asyncio.get_running_loop().run_in_executor(self._pool, part.write, batch)
+                # side by side: hashing takes longer than the disk, and both hashes let go of the interpreter
+                writing = asyncio.gather(self._in_thread(partial(part.write, batch)), self._in_thread(partial(part.md5.update, batch)))
         finally:
             if writing:
                 await asyncio.wait([writing])
@@ -152,7 +153,7 @@ class Files:
 
 
 class _Part:
-    """A file that is arriving. Everything but `size` is used in threads, one call at a time."""
+    """A file that is arriving. `md5` is fed by the caller, beside `write`; all of it in threads, one batch at a time."""
 
     def __init__(self, path: Path, limit: int) -> None:
         self.path, self.limit, self.size = path, limit, 0
@@ -165,7 +166,6 @@ class _Part:
     def write(self, batch: bytes) -> None:
         if self.size + len(batch) > self.limit:
             raise _too_large(self.size + len(batch), self.limit)
-        self.md5.update(batch)
         self.sha512.update(batch)
         view = memoryview(batch)
         for start in range(0, len(batch), PIECE):

@@ -20,6 +20,7 @@ from pileus.drivers.qemu.argv import BINARY, SANDBOX
 log = logging.getLogger("pileus.qemu")
 
 DEVICE = Path("/dev/kvm")
+BOOT = Path("/proc/sys/kernel/random/boot_id")  # a host that starts again may have got another hypervisor or other firmware settings
 SECONDS = 3.0  # until a guest that does not end has not run
 DONE = 0x2A << 1 | 1  # QEMU's exit code when the probe has written 0x2a to isa-debug-exit
 ROM, VERDICT = "kvm-probe.rom", "kvm-probe.json"
@@ -53,10 +54,12 @@ def argv(accel: str, cpu: str, firmware: Path) -> list[str]:
 
 
 class Accel:
-    """What guests run on. `setting`: auto, kvm or tcg. `folder`: where the verdict is kept, and the probe's firmware for a moment."""
+    """What guests run on. `setting`: auto, kvm or tcg. `folder`: where the probe's firmware is for a moment. `kept`: the folder of
+    the verdict, which all clouds of this user share until the machine starts again.
+    """
 
-    def __init__(self, run: Run, folder: Path, setting: str = "auto") -> None:
-        self._run, self._folder = run, folder
+    def __init__(self, run: Run, folder: Path, kept: Path, setting: str = "auto") -> None:
+        self._run, self._folder, self._verdicts = run, folder, kept
         self.known: str | None = setting if setting != "auto" else None
         self.reason = f"asked for by the setting ({setting})" if self.known else "not yet found out"
         self._asking: asyncio.Task[str] | None = None
@@ -108,17 +111,17 @@ class Accel:
         firmware.chmod(0o444)
 
     def _kept(self, key: list[object]) -> tuple[bool, str] | None:
-        """The verdict of an earlier probe of the same kernel, QEMU and device."""
+        """The verdict of an earlier probe of the same kernel, QEMU and device, since the machine started."""
         try:
-            kept = json.loads((self._folder / VERDICT).read_text())
+            kept = json.loads((self._verdicts / VERDICT).read_text())
             return (bool(kept["works"]), str(kept["reason"])) if kept["key"] == key else None
         except (OSError, ValueError, KeyError, TypeError):
             return None  # none, or one that cannot be read
 
     def _keep(self, key: list[object], works: bool, reason: str) -> None:
-        new = self._folder / f"{VERDICT}.new"
+        new = self._verdicts / f"{VERDICT}.{os.getpid()}"  # clouds may start side by side
         new.write_text(json.dumps({"key": key, "works": works, "reason": reason}))
-        os.replace(new, self._folder / VERDICT)
+        os.replace(new, self._verdicts / VERDICT)
 
 
 def judge(status: int | None) -> tuple[bool, str]:
@@ -133,13 +136,14 @@ def judge(status: int | None) -> tuple[bool, str]:
 
 
 def fingerprint() -> list[object] | None:
-    """What the verdict depends on: the kernel, QEMU, the device and who may open it. None: there is no device."""
+    """What the verdict depends on: the kernel and its start, QEMU, the device and who may open it. None: there is no device."""
     if not DEVICE.exists():
         return None
     qemu = shutil.which(BINARY)
     program = os.stat(qemu) if qemu else None
     device = DEVICE.stat()
     return [
+        BOOT.read_text().strip(),
         os.uname().release,
         os.uname().version,
         [program.st_size, program.st_mtime_ns] if program else None,

@@ -92,13 +92,14 @@ class QemuGuests:
         open_tap: Callable[[str], int],
         *,
         data: Path,
+        cache: Path,
         uid_count: int = 0,
         netns: str | None = None,
         accel: str = "auto",
     ) -> None:
         self.holder, self.disks, self.open_tap, self.uid_count = holder, disks, open_tap, uid_count
         self.data, self.netns = data, netns
-        self.accel = Accel(self._probe, data, accel)
+        self.accel = Accel(self._probe, data, cache, accel)
         self._qboot = machine.has_firmware("qboot.rom")
 
     @property
