@@ -1,0 +1,1 @@
+-- What compute learned after its first release: filled below.

@@ -1,0 +1,1 @@
+-- What identity learned after its first release: filled below.

@@ -1,0 +1,1 @@
+-- What image learned after its first release: filled below.

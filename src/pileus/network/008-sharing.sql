@@ -1,0 +1,1 @@
+-- What network learned after its first release: filled below.
