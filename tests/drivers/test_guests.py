@@ -96,7 +96,7 @@ def qemu_rig(path: Path, holder: LocalHolder) -> Rig:
         file.chmod(0o444)
 
     def driver() -> QemuGuests:
-        return QemuGuests(holder, ServerDisks(path), lambda port: os.open(os.devnull, os.O_RDWR), data=path, accel="tcg")
+        return QemuGuests(holder, ServerDisks(path), lambda port: os.open(os.devnull, os.O_RDWR), data=path, cache=path, accel="tcg")
 
     guests = driver()
 
