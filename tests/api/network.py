@@ -54,9 +54,13 @@ def error(answer: Answer) -> tuple[int, str, str]:
     return answer.status, answer["NeutronError"]["type"], answer["NeutronError"]["message"]
 
 
+def singular(what: str) -> str:
+    return what.removesuffix("ies") + "y" if what.endswith("ies") else what.removesuffix("s")
+
+
 async def make(net: Client, what: str, token: str = "alice", **values: Any) -> dict[str, Any]:
     """Create one of a collection, `security_groups` for `security-groups`."""
-    key = what.removesuffix("s")
+    key = singular(what)
     answer = await net("POST", f"{N}/{what.replace('_', '-')}", {key: values}, token=token)
     assert answer.status == 201, answer.text
     made: dict[str, Any] = answer[key]
@@ -66,7 +70,7 @@ async def make(net: Client, what: str, token: str = "alice", **values: Any) -> d
 async def show(net: Client, what: str, id: str, token: str = "alice") -> dict[str, Any]:
     answer = await net("GET", f"{N}/{what.replace('_', '-')}/{id}", token=token)
     assert answer.status == 200, answer.text
-    shown: dict[str, Any] = answer[what.removesuffix("s")]
+    shown: dict[str, Any] = answer[singular(what)]
     return shown
 
 

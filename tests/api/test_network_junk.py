@@ -68,12 +68,11 @@ async def examples(net: Client) -> dict[str, dict[str, Any]]:
         "floatingip": {"floating_network_id": outside},
         "security_group": {},
         "security_group_rule": {"security_group_id": group["id"], "direction": "ingress"},
+        "rbac_policy": {"object_type": "network", "object_id": made["network_id"], "target_tenant": "t", "action": "access_as_shared"},
+        "address_group": {},
     }
-    await net(
-        "PUT",
-        f"{N}/quotas/{made['project_id']}",
-        {"quota": dict.fromkeys(("network", "router", "floatingip", "port", "security_group"), -1)},
-    )
+    unlimited = dict.fromkeys(("network", "router", "floatingip", "port", "security_group", "rbac_policy"), -1)
+    await net("PUT", f"{N}/quotas/{made['project_id']}", {"quota": unlimited})
     return needs
 
 

@@ -73,7 +73,7 @@ def _groups(ctx: Context, names: Sequence[str]) -> list[str] | None:
 
 def _default(ctx: Context, *, must: bool) -> list[Nic]:
     """The project's only network, its own or shared."""
-    mine = Listing(terms=[("admin_state_up = 1 AND external = 0 AND (project_id = ? OR shared = 1)", (ctx.project_id,))], limit=2)
+    mine = Listing(where={"admin_state_up": 1, "external": 0}, terms=[network.of_caller(ctx, "network")], limit=2)
     found, _ = network.list_networks(ctx, mine)
     if len(found) > 1:
         raise Conflict("Multiple possible networks found, use a Network ID to be more specific.")
@@ -104,7 +104,7 @@ def _card(ctx: Context, wanted: Row, servers: int) -> Nic:
         row = network.find_network(ctx, id)
     except NotFound:
         raise BadRequest(f"Network {id} could not be found.") from None
-    if row["external"] and not row["shared"] and not ctx.is_admin:
+    if row["external"] and not ctx.is_admin and not network.is_shared_with_caller(ctx, id):
         raise Forbidden(f"It is not allowed to create an interface on external network {id}")
     return _on_network(ctx, row, address, wanted.get("tag"))
 

@@ -8,6 +8,7 @@ from pileus.network.actions.addresses import PortAddress, addresses_of, addresse
 from pileus.network.actions.floating_ips import create_floating_ip, delete_floating_ip, find_floating_ip, update_floating_ip
 from pileus.network.actions.networks import find_network, list_networks
 from pileus.network.actions.ports import bind_port, create_port, delete_port, find_port, ports_of_device, unbind_port, update_port
+from pileus.network.actions.scope import is_shared_with_caller, of_caller
 from pileus.network.actions.security_groups import default_security_group, find_security_group, security_groups_by_name
 
 __all__ = [
@@ -24,7 +25,9 @@ __all__ = [
     "find_network",
     "find_port",
     "find_security_group",
+    "is_shared_with_caller",
     "list_networks",
+    "of_caller",
     "ports_of_device",
     "security_groups_by_name",
     "unbind_port",

@@ -7,6 +7,7 @@ from pileus.kit.context import Context
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow
 from pileus.kit.store import Row
 from pileus.network.actions.quotas import spend
+from pileus.network.actions.rbac import EXTERNAL, SHARED, share, stop_sharing, unshare
 from pileus.network.actions.removal import AUTO_DELETED, remove_port, remove_subnet
 from pileus.network.actions.scope import Page, absent, change, columns, find, fresh, owned, owner, page, restrict
 from pileus.network.actions.security_groups import default_security_group
@@ -17,6 +18,7 @@ from pileus.openstack.listing import Listing
 PHYSICAL = "public"  # the one physical network: the wire that the outside host is on
 TUNNEL_MTU = 1450  # what Neutron gives a VXLAN network over an Ethernet of 1500
 ETHERNET_MTU = 1500
+ACCESS = {"shared": SHARED, "external": EXTERNAL}  # columns, and the policies for everybody that they stand for
 SMALLEST_MTU = {4: 68, 6: 1280}  # RFC 791, RFC 8200
 
 
@@ -48,6 +50,9 @@ def create_network(ctx: Context, values: Row) -> Row:
         if row.get("is_default"):
             _take_default(ctx, row)
         ctx.store.insert("network", row)
+        for column, action in ACCESS.items():
+            if row.get(column):
+                share(ctx, "network", row, action)
         ctx.wake("network", row["id"])
     return find(ctx, "network", row["id"])
 
@@ -118,7 +123,7 @@ def update_network(ctx: Context, id: str, values: Row) -> Row:
         if any(key in changes and changes[key] != row[key] for key in ("network_type", "physical_network", "segmentation_id")):
             raise invalid_input("Only VLAN type networks can be updated")
         if row["shared"] and changes.get("shared") == 0:
-            _stop_sharing(ctx, row)
+            unshare(ctx, "network", row)
         if row["external"] and changes.get("external") == 0 and ctx.store.first("router", {"gateway_network_id": id}):
             raise Conflict(
                 f"External network {id} cannot be updated to be made non-external, since it has existing gateway ports.",
@@ -129,6 +134,11 @@ def update_network(ctx: Context, id: str, values: Row) -> Row:
         if "mtu" in changes:
             changes["mtu"] = _mtu(row["network_type"], changes["mtu"])
             _check_mtu(ctx, row, changes["mtu"])
+        for column, action in ACCESS.items():
+            if changes.get(column):
+                share(ctx, "network", row, action)
+        if changes.get("external") == 0:
+            stop_sharing(ctx, id, EXTERNAL)
         after = change(ctx, "network", row, changes)
         ctx.wake("network", id)
         if any(after[key] != row[key] for key in ("admin_state_up", "mtu")):
@@ -140,18 +150,6 @@ def _wake_all_on(ctx: Context, id: str) -> None:
     """What a network says of itself holds for everything on it. A router's leg has its router look."""
     for port in ctx.store.find("port", {"network_id": id}):
         ctx.wake("port", port["id"])
-
-
-def _stop_sharing(ctx: Context, row: Row) -> None:
-    users = ctx.store.query(
-        "SELECT project_id FROM port WHERE network_id = ? AND gone = 0 AND device_owner NOT LIKE 'network:%'"
-        " UNION SELECT project_id FROM subnet WHERE network_id = ?",
-        row["id"],
-        row["id"],
-    )
-    if {user["project_id"] for user in users} - {row["project_id"]}:
-        words = f"Unable to reconfigure sharing settings for network {row['name']}. Multiple tenants are using it."
-        raise Conflict(words, type="InvalidSharedSetting")
 
 
 def _check_mtu(ctx: Context, row: Row, mtu: int) -> None:
@@ -181,5 +179,6 @@ def delete_network(ctx: Context, id: str) -> None:
         for subnet in ctx.store.find("subnet", {"network_id": id}):
             remove_subnet(ctx, subnet)
         ctx.store.delete("tag", {"resource_id": id})
+        stop_sharing(ctx, id)
         ctx.store.update("network", id, {"gone": 1})
         ctx.wake("network", id)

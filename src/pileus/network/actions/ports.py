@@ -18,7 +18,7 @@ from pileus.kit.store import Row, Store
 from pileus.network.actions.addresses import Wanted, give
 from pileus.network.actions.quotas import spend
 from pileus.network.actions.removal import remove_port
-from pileus.network.actions.scope import Page, absent, change, columns, deny, find, fresh, owner, page, restrict
+from pileus.network.actions.scope import Page, absent, change, columns, deny, find, fresh, is_shared_with_caller, owner, page, restrict
 from pileus.network.actions.security_groups import default_security_group
 from pileus.network.resources import PORT, PORT_ADMIN
 from pileus.network.types import bad_request
@@ -104,7 +104,7 @@ def _restrict_to_owner(ctx: Context, network: Row, verb: Any, values: Row) -> No
     if str(values.get("device_owner") or "").startswith("network:"):
         names.append("device_owner")
     wanted = values.get("fixed_ips") or []
-    if any("ip_address" in ask for ask in wanted) or (wanted and not network["shared"]):
+    if any("ip_address" in ask for ask in wanted) or (wanted and not is_shared_with_caller(ctx, network["id"])):
         names.append("fixed_ips")
     if names:
         deny(PORT, verb, names)
@@ -136,7 +136,9 @@ def _join(ctx: Context, row: Row, groups: list[str]) -> None:
     """Put a port into groups that the caller sees. Raises NotFound."""
     for id in groups:
         group = ctx.store.get("security_group", id)
-        if group is None or not (ctx.is_admin or group["project_id"] in (ctx.project_id, row["project_id"])):
+        if group is None or not (
+            ctx.is_admin or group["project_id"] in (ctx.project_id, row["project_id"]) or is_shared_with_caller(ctx, id)
+        ):
             raise absent("security_group", id)
         ctx.store.insert("port_security_group", {"port_id": row["id"], "security_group_id": id})
 

@@ -21,8 +21,7 @@ DEFAULTS = {
     "security_group": 10,
     "security_group_rule": 100,
 }
-# the tables that are counted; there are no subnet pools and no RBAC policies yet, so none are used
-COUNTED = {name: name for name in DEFAULTS if name not in ("subnetpool", "rbac_policy", "floatingip")} | {"floatingip": "floating_ip"}
+COUNTED = {name: name for name in DEFAULTS} | {"floatingip": "floating_ip"}  # the tables that are counted
 
 
 def spend(ctx: Context, project_id: str, resource: str, more: int = 1) -> None:
@@ -35,7 +34,7 @@ def spend(ctx: Context, project_id: str, resource: str, more: int = 1) -> None:
 
 
 def used(store: Store, project_id: str, resource: str) -> int:
-    return store.count(COUNTED[resource], {"project_id": project_id}) if resource in COUNTED else 0
+    return store.count(COUNTED[resource], {"project_id": project_id})
 
 
 def _readable(ctx: Context, project_id: str) -> None:

@@ -11,13 +11,14 @@ from pileus.kit.context import Context
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow, forbid
 from pileus.kit.store import Row
 from pileus.network.actions.quotas import spend
-from pileus.network.actions.scope import Page, absent, bump, columns, find, fresh, owner, page
+from pileus.network.actions.scope import Page, bump, columns, find, fresh, owner, page
 from pileus.network.actions.security_groups import FIRST_RULES, default_security_group
 from pileus.network.types.rules import ICMP, IPV6_ONLY, WITH_PORTS, number_of
 from pileus.openstack.listing import Listing
 
 PORTED = frozenset(filter(None, (number_of(name) for name in WITH_PORTS)))
-SAME = ("direction", "ethertype", "port_range_min", "port_range_max", "remote_group_id")  # what makes two rules one, as it is
+REMOTES = ("remote_group_id", "remote_address_group_id")
+SAME = ("direction", "ethertype", "port_range_min", "port_range_max", *REMOTES)  # what makes two rules one, as it is
 
 
 @allow(PROJECT_READER, "get_security_group_rule")
@@ -45,6 +46,8 @@ def create_security_group_rule(ctx: Context, values: Row) -> Row:
         forbid("create_security_group_rule")
     if values["remote_group_id"]:
         find(ctx, "security_group", values["remote_group_id"])
+    if values["remote_address_group_id"]:
+        find(ctx, "address_group", values["remote_address_group_id"])
     if values["port_range_min"] == 1 and values["port_range_max"] == 65535 and number_of(values["protocol"]) in PORTED:
         values["port_range_min"] = values["port_range_max"] = None
     with ctx.store.transaction():
@@ -74,8 +77,6 @@ def _check_remote(values: Row) -> None:
     if len(remotes) > 1:
         words = "Only one of remote_ip_prefix or remote_group_id or remote_address_group_id may be provided."
         raise BadRequest(words, type="SecurityGroupMultipleRemoteEntites")
-    if values["remote_address_group_id"]:
-        raise absent("address_group", values["remote_address_group_id"])
 
 
 def _check_ports(values: Row) -> None:

@@ -28,21 +28,37 @@ ABSENT = {
     "floating_ip": ("FloatingIPNotFound", "Floating IP {} could not be found"),
     "security_group": ("SecurityGroupNotFound", "Security group {} does not exist"),
     "security_group_rule": ("SecurityGroupRuleNotFound", "Security group rule {} does not exist"),
+    "rbac_policy": ("RbacPolicyNotFound", "RBAC policy of type unknown with ID {} not found"),
     "subnetpool": ("SubnetPoolNotFound", "Subnet pool {} could not be found."),
+    "address_scope": ("AddressScopeNotFound", "Address scope {} could not be found"),
     "address_group": ("AddressGroupNotFound", "Address group {} could not be found."),
     "availability_zone": ("AvailabilityZoneNotFound", "AvailabilityZone {} could not be found."),
 }
 
+
+def _shareable(object_type: str) -> str:
+    """A project's own, and what an RBAC policy lets it see."""
+    theirs = "SELECT object_id FROM rbac_policy WHERE target_project IN (:p, '*') AND object_type"
+    return f"project_id = :p OR id IN ({theirs} = '{object_type}')"
+
+
+def _of_visible_network() -> str:
+    return f"project_id = :p OR network_id IN (SELECT id FROM network WHERE gone = 0 AND ({_shareable('network')}))"  # noqa: S608
+
+
 # what besides its own a project sees of a table; `:p` is the project
 MINE = {
-    "network": "project_id = :p OR shared = 1 OR external = 1",
-    "subnet": "project_id = :p OR network_id IN"
-    " (SELECT id FROM network WHERE gone = 0 AND (project_id = :p OR shared = 1 OR external = 1))",
+    "network": _shareable("network"),
+    "subnet": _of_visible_network(),
     "port": "project_id = :p OR network_id IN (SELECT id FROM network WHERE gone = 0 AND project_id = :p)",
     "router": "project_id = :p",
     "floating_ip": "project_id = :p",
-    "security_group": "project_id = :p",
+    "security_group": _shareable("security_group"),
     "security_group_rule": "project_id = :p OR security_group_id IN (SELECT id FROM security_group WHERE gone = 0 AND project_id = :p)",
+    "rbac_policy": "project_id = :p",
+    "address_group": _shareable("address_group"),
+    "address_scope": _shareable("address_scope"),
+    "subnetpool": _shareable("subnetpool"),
 }
 
 
@@ -60,17 +76,27 @@ def find(ctx: Context, table: str, id: str) -> Row:
 
 
 def _shared(ctx: Context, table: str, id: str) -> bool:
-    rule = MINE[table].replace(":p", "?")
-    bound = [ctx.project_id] * rule.count("?")
+    rule, bound = of_caller(ctx, table)
     return bool(ctx.store.query(f"SELECT 1 FROM {table} WHERE id = ? AND ({rule})", id, *bound))  # noqa: S608 - names are ours
+
+
+def is_shared_with_caller(ctx: Context, id: str) -> bool:
+    """Whether an RBAC policy shares a thing with the caller's project, or with all."""
+    targets = {"object_id": id, "action": "access_as_shared", "target_project": [ctx.project_id, "*"]}
+    return ctx.store.first("rbac_policy", targets) is not None
+
+
+def of_caller(ctx: Context, table: str) -> tuple[str, tuple[str, ...]]:
+    """A listing's term for what the caller's project may use of a table: its own, and what is shared with it."""
+    rule = MINE[table].replace(":p", "?")
+    return rule, (ctx.project_id,) * rule.count("?")
 
 
 def page(ctx: Context, table: str, listing: Listing) -> Page:
     """One page of what the caller may see. Raises NotFound when the marker is not of it."""
     marker = find(ctx, table, listing.marker) if listing.marker and listing.limit else None
     if not ctx.is_admin:
-        rule = MINE[table].replace(":p", "?")
-        listing.terms.append((rule, (ctx.project_id,) * rule.count("?")))
+        listing.terms.append(of_caller(ctx, table))
     return fetch(ctx.store, table, listing, marker)
 
 

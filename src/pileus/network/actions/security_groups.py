@@ -12,6 +12,7 @@ from pileus.kit.context import Context
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow
 from pileus.kit.store import Row
 from pileus.network.actions.quotas import spend
+from pileus.network.actions.rbac import stop_sharing
 from pileus.network.actions.scope import Page, absent, change, columns, find, fresh, owned, owner, page
 from pileus.openstack.listing import Listing
 
@@ -135,5 +136,6 @@ def delete_security_group(ctx: Context, id: str) -> None:
         ctx.store.delete("security_group_rule", {"remote_group_id": id})
         ctx.store.delete("security_group_rule", {"security_group_id": id})
         ctx.store.delete("tag", {"resource_id": id})
+        stop_sharing(ctx, id)
         ctx.store.update("security_group", id, {"gone": 1})
         ctx.wake("security_group", id)

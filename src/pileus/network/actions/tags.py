@@ -19,6 +19,7 @@ TAGGED = {  # collection -> table
     "routers": "router",
     "floatingips": "floating_ip",
     "security-groups": "security_group",
+    "address-groups": "address_group",
 }
 TAG = Text(max=255)
 

@@ -11,7 +11,7 @@ from pileus.kit.resource import Mismatch
 from pileus.kit.store import Row
 from pileus.kit.web import Dialect, Request, Response, Route
 from pileus.network.actions import floating_ips, hosts, networks, ports, quotas, routers, rules, security_groups, subnets, tags
-from pileus.network.api import query
+from pileus.network.api import query, sharing
 from pileus.network.api.crud import Noun, body_of, routes_of
 from pileus.network.api.query import chosen, wanted_fields
 from pileus.network.resources import FLOATING_IP, NETWORK, PORT, ROUTER, RULE, SECURITY_GROUP, SUBNET
@@ -39,7 +39,7 @@ NOUNS = (
         networks.create_network,
         networks.delete_network,
         networks.update_network,
-        {"status": query.by_status},
+        {"status": query.by_status, "shared": query.by_sharing("network")},
         _only_external_default,
     ),
     Noun(
@@ -89,7 +89,7 @@ NOUNS = (
         security_groups.create_security_group,
         security_groups.delete_security_group,
         security_groups.update_security_group,
-        {"shared": query.never_shared},
+        {"shared": query.by_sharing("security_group")},
     ),
     Noun(
         "security-group-rules",
@@ -99,6 +99,7 @@ NOUNS = (
         rules.create_security_group_rule,
         rules.delete_security_group_rule,
     ),
+    *sharing.NOUNS,
 )
 
 
@@ -295,6 +296,7 @@ ROUTES: list[Route] = [
     Route("GET", "/v2.0/extensions/{id}", show_extension),
     *(route for noun in NOUNS for route in routes_of(noun)),
     *(route for collection in tags.TAGGED for route in tag_routes(collection)),
+    *sharing.ROUTES,
     Route("PUT", "/v2.0/routers/{id}/add_router_interface", add_router_interface),
     Route("PUT", "/v2.0/routers/{id}/remove_router_interface", remove_router_interface),
     Route("GET", "/v2.0/quotas", list_quotas),

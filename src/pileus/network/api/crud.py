@@ -13,7 +13,7 @@ from pileus.kit.resource import Resource
 from pileus.kit.store import Row
 from pileus.kit.web import Request, Response, Route
 from pileus.network.actions.scope import Page
-from pileus.network.api.query import Filter, asked, chosen, links, wanted_fields
+from pileus.network.api.query import Special, asked, chosen, links, wanted_fields
 from pileus.network.types import WORDS, bad_request, malformed
 from pileus.openstack.listing import Listing
 
@@ -31,7 +31,7 @@ class Noun:
     create: Callable[[Context, Row], Row]
     delete: Callable[[Context, str], None]
     update: Callable[[Context, str, Row], Row] | None = None
-    special: Mapping[str, Filter] = field(default_factory=dict)
+    special: Mapping[str, Special] = field(default_factory=dict)
     trim: Trim | None = None
 
 
@@ -62,7 +62,7 @@ def shown(noun: Noun, row: Row, ctx: Context) -> Row:
 
 
 def list_(noun: Noun, request: Request) -> Response:
-    ask = asked(request, noun.resource, dict(noun.special))
+    ask = asked(request, noun.resource, noun.special)
     rows, _ = noun.list(request.ctx, ask.listing)
     items = noun.resource.views(rows, request.ctx)
     if noun.trim:

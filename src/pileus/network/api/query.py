@@ -5,13 +5,14 @@ Not here: what the caller may see (actions/scope.py) and how a page is read (ope
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from pileus.errors import BadRequest
 from pileus.kit.clock import micros
+from pileus.kit.context import Context
 from pileus.kit.resource import Mismatch, Resource
 from pileus.kit.store import Row
 from pileus.kit.web import Request
@@ -20,6 +21,16 @@ from pileus.openstack.listing import Listing
 
 Term = tuple[str, tuple[Any, ...]]
 Filter = Callable[[list[str]], Term]
+
+
+@dataclass(frozen=True, slots=True)
+class OfCaller:
+    """A filter that depends on who asks."""
+
+    term: Callable[[Context, list[str]], Term]
+
+
+Special = Filter | OfCaller
 CONTROLS = frozenset({"fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir"})
 MOST_DIGITS = 15  # of a limit; more things than that there are not
 CONVERTED = (Flag, Whole, Mac)  # types that Neutron converts in a filter too
@@ -33,7 +44,7 @@ class Asked:
     fields: list[str]
 
 
-def asked(request: Request, resource: Resource, special: dict[str, Filter]) -> Asked:
+def asked(request: Request, resource: Resource, special: Mapping[str, Special]) -> Asked:
     """Read the query. Raises BadRequest."""
     given: dict[str, list[str]] = {}
     for name, value in request.pairs:
@@ -43,8 +54,12 @@ def asked(request: Request, resource: Resource, special: dict[str, Filter]) -> A
         listing.marker = given["marker"][-1] if "marker" in given else None
         listing.reverse = given.get("page_reverse", [""])[-1].lower() == "true"
     filters = {name: values for name, values in given.items() if name not in CONTROLS}
-    _filter(listing, filters, resource, special)
+    _filter(listing, filters, resource, {name: _bound(each, request.ctx) for name, each in special.items()})
     return Asked(listing, wanted_fields(request))
+
+
+def _bound(special: Special, ctx: Context) -> Filter:
+    return (lambda values: special.term(ctx, values)) if isinstance(special, OfCaller) else special
 
 
 def wanted_fields(request: Request) -> list[str]:
@@ -150,8 +165,17 @@ def by_network_shared(values: list[str]) -> Term:
     return f"network_id IN (SELECT id FROM network WHERE shared IN ({marks(flags)}))", tuple(flags)  # noqa: S608
 
 
-def never_shared(values: list[str]) -> Term:
-    return ("1" if any(_convert("shared", Flag(), value) is False for value in values) else "0"), ()
+def by_sharing(object_type: str) -> OfCaller:
+    """Shared means: with the caller's project or with everybody."""
+    sql = "SELECT object_id FROM rbac_policy WHERE action = 'access_as_shared' AND target_project IN (?, '*') AND object_type = ?"
+
+    def term(ctx: Context, values: list[str]) -> Term:
+        flags = {bool(_convert("shared", Flag(), value)) for value in values}
+        if len(flags) > 1:
+            return "1", ()
+        return f"id {'IN' if True in flags else 'NOT IN'} ({sql})", (ctx.project_id, object_type)
+
+    return OfCaller(term)
 
 
 def by_security_group(values: list[str]) -> Term:

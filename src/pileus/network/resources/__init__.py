@@ -1,13 +1,16 @@
 """The field tables of the network service, one module per pair of nouns, and the extensions that their fields come from."""
 
+from pileus.network.resources.address_groups import ADDRESS_GROUP
 from pileus.network.resources.networks import NETWORK, NETWORK_ADMIN, SUBNET, SUBNET_ADMIN
 from pileus.network.resources.ports import PORT, PORT_ADMIN
+from pileus.network.resources.rbac import RBAC_POLICY
 from pileus.network.resources.routers import FLOATING_IP, FLOATING_IP_ADMIN, ROUTER, ROUTER_ADMIN
 from pileus.network.resources.security_groups import RULE, SECURITY_GROUP
 
-ALL = (NETWORK, SUBNET, PORT, ROUTER, FLOATING_IP, SECURITY_GROUP, RULE)
+ALL = (NETWORK, SUBNET, PORT, ROUTER, FLOATING_IP, SECURITY_GROUP, RULE, ADDRESS_GROUP, RBAC_POLICY)
 
 __all__ = [
+    "ADDRESS_GROUP",
     "ALL",
     "FLOATING_IP",
     "FLOATING_IP_ADMIN",
@@ -15,6 +18,7 @@ __all__ = [
     "NETWORK_ADMIN",
     "PORT",
     "PORT_ADMIN",
+    "RBAC_POLICY",
     "ROUTER",
     "ROUTER_ADMIN",
     "RULE",

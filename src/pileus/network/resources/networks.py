@@ -8,6 +8,7 @@ from pileus.kit.context import Context
 from pileus.kit.resource import Field, Resource, children, constant, flag, unpacked
 from pileus.kit.store import Row, Store
 from pileus.network.resources.fields import admin_only, head, tail
+from pileus.network.resources.sharing import is_shared, targets_of
 from pileus.network.types import WORDS, Address, Cidr, Flag, Id, ListOf, Nameservers, OneOf, Pools, Routes, Text, Whole
 
 IPV6_MODES = ("dhcpv6-stateful", "dhcpv6-stateless", "slaac")
@@ -38,7 +39,7 @@ NETWORK = Resource(
         Field("mtu", Whole(min=0), show="mtu", create=True, update=True, filter=True, sort=True, alias="net-mtu"),
         Field("status", show=status, sort="host_status"),
         Field("subnets", show="subnets", relation=subnets_of),
-        Field("shared", Flag(), show=flag("shared"), create=True, update=True, default=False, filter=True),
+        Field("shared", Flag(), show=is_shared, create=True, update=True, default=False, relation=targets_of),
         Field("port_security_enabled", Flag(), show=flag("port_security_enabled"), create=True, update=True, alias="port-security"),
         Field(
             "router:external",

@@ -8,6 +8,7 @@ from pileus.kit.context import Context
 from pileus.kit.resource import Field, Resource, constant, flag
 from pileus.kit.store import Row, Store
 from pileus.network.resources.fields import head, tail
+from pileus.network.resources.sharing import is_shared, targets_of
 from pileus.network.types import WORDS, Ethertype, Flag, Id, OneOf, PortNumber, Prefix, Protocol, network_of
 
 
@@ -29,7 +30,16 @@ RULE = Resource(
         Field("port_range_max", PortNumber(), show="port_range_max", create=True, default=None, filter=True, sort=True),
         Field("remote_ip_prefix", Prefix(), show="remote_ip_prefix", create=True, default=None, filter=True, sort=True),
         Field("remote_group_id", Id(null=True), show="remote_group_id", create=True, default=None, filter=True, sort=True),
-        Field("remote_address_group_id", Id(null=True), show="remote_address_group_id", create=True, default=None, filter=True),
+        Field(
+            "remote_address_group_id",
+            Id(null=True),
+            show="remote_address_group_id",
+            create=True,
+            default=None,
+            filter=True,
+            sort=True,
+            alias="security-groups-remote-address-group",
+        ),
         Field("normalized_cidr", show=normalized, alias="security-groups-normalized-cidr"),
         *tail(tags=False),
     ],
@@ -68,7 +78,7 @@ SECURITY_GROUP = Resource(
     [
         *head(),
         Field("stateful", Flag(null=True), show=flag("stateful"), create=True, update=True, filter=True, alias="stateful-security-group"),
-        Field("shared", show=constant(False), alias="security-groups-shared-filtering"),
+        Field("shared", show=is_shared, relation=targets_of, alias="security-groups-shared-filtering"),
         Field("security_group_rules", show=inner_rules, relation=rules_of, alias="security-group"),
         *tail(),
     ],

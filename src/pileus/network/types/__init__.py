@@ -5,9 +5,23 @@ A value is converted first and validated then: a Mismatch with rule CONVERT is w
 Not here: checks that need another attribute or a row (actions).
 """
 
-from pileus.network.types.many import AddressPairs, Anyhow, DhcpOptions, FixedIps, Gateway, ListOf, Nameservers, Pools, Routes
+from pileus.network.types.many import AddressPairs, Anyhow, DhcpOptions, FixedIps, Gateway, ListOf, Nameservers, Pools, Prefixes, Routes
 from pileus.network.types.rules import Ethertype, PortNumber, Prefix, Protocol
-from pileus.network.types.scalar import Address, Cidr, Flag, Id, IPAddress, IPNetwork, Mac, OneOf, Text, Whole, address_of, network_of
+from pileus.network.types.scalar import (
+    Address,
+    Cidr,
+    Flag,
+    Id,
+    IPAddress,
+    IPNetwork,
+    Mac,
+    ObjectType,
+    OneOf,
+    Text,
+    Whole,
+    address_of,
+    network_of,
+)
 from pileus.network.types.words import CONVERT, WORDS, bad_request, invalid_input, malformed
 
 __all__ = [
@@ -28,10 +42,12 @@ __all__ = [
     "ListOf",
     "Mac",
     "Nameservers",
+    "ObjectType",
     "OneOf",
     "Pools",
     "PortNumber",
     "Prefix",
+    "Prefixes",
     "Protocol",
     "Routes",
     "Text",

@@ -78,6 +78,28 @@ def wrong_keys(given: Any, expected: tuple[str, ...]) -> None:
         raise Mismatch(reason, given)
 
 
+class Prefixes:
+    """Different ranges of addresses, each written as it is: no bits to the right of the prefix, and the prefix length said."""
+
+    def parse(self, value: Any, /) -> list[str]:
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise Mismatch(f"'{value}' is not a list", value)
+        if twice := _unique(value):
+            raise Mismatch(f"Duplicate items in the list: '{', '.join(map(str, twice))}'", value)
+        for item in value:
+            network = network_of(item)
+            if network is None:
+                raise Mismatch(f"'{item}' is not a valid IP subnet", value)
+            if str(network) != item.lower():
+                raise Mismatch(f"'{item}' isn't a recognized IP subnet cidr, '{network}' is recommended", value)
+        return [str(network_of(item)) for item in value]
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": ["array", "null"], "items": Cidr().schema(), "uniqueItems": True}
+
+
 class Nameservers:
     """Different IP addresses."""
 

@@ -193,3 +193,18 @@ class Cidr:
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "format": "cidr"}
+
+
+class ObjectType:
+    """A kind of thing that can be shared, in any case."""
+
+    VALUES = ("address_group", "address_scope", "network", "security_group", "subnetpool")
+
+    def parse(self, value: Any, /) -> str:
+        word = value.strip().lower() if isinstance(value, str) else ""
+        if word not in self.VALUES:
+            raise Mismatch(f"'{value}' is not a valid RBAC object type", value, rule=CONVERT)
+        return word
+
+    def schema(self) -> dict[str, Any]:
+        return {"enum": list(self.VALUES)}
