@@ -12,6 +12,7 @@ from pileus.app import migrations
 from pileus.kit.store import Row, Store
 
 PROJECT, OTHER = "1" * 32, "2" * 32
+SUBNETS = ("host_routes", "dns_nameservers", "enable_dhcp", "ipv6_ra_mode", "ipv6_address_mode")  # what `network` says of the subnet
 
 
 @functools.cache
@@ -50,7 +51,7 @@ class Rows:
     def network(self, cidr: str, **values: Any) -> tuple[str, str]:
         """(network, subnet) whose gateway is .254 unless it is said."""
         gateway = values.pop("gateway_ip", None if ":" in cidr else cidr.rpartition(".")[0] + ".254")
-        subnet = {key: values.pop(key) for key in ("host_routes", "dns_nameservers", "enable_dhcp") if key in values}
+        subnet = {key: values.pop(key) for key in SUBNETS if key in values}
         network = self.insert("network", **values)
         return network, self.subnet(network, cidr, gateway_ip=gateway, project_id=values.get("project_id", PROJECT), **subnet)
 

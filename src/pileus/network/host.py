@@ -14,7 +14,9 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 Kind = Literal["network", "port", "router", "security_group"]
+Service = Literal["network", "network6", "router"]  # whose guests are answered; network6: the IPv6 half of a network
 METADATA = "169.254.169.254"
+METADATA6 = "fe80::a9fe:a9fe"  # Neutron's; here also where DHCPv6 and DNS answer on a network with an IPv6 subnet
 RELAY_PORT = 9697  # where a router's namespace listens for metadata requests of guests that ignore DHCP option 121
 
 
@@ -35,7 +37,7 @@ class NetworkWant(Want, frozen=True, kw_only=True):
 
     up: bool = True
     mtu: int = 1450
-    addresses: tuple[str, ...] = ()  # "10.0.2.2/24": the host's own in the subnets, besides METADATA
+    addresses: tuple[str, ...] = ()  # "10.0.2.2/24": the host's own in the subnets, besides METADATA; METADATA6 where there is IPv6
     on_link: tuple[str, ...] = ()  # prefixes of subnets in which the host has no address of its own
     uplink: bool = False  # joined to the wire on which the outside host is
 
@@ -263,10 +265,17 @@ class Networks(Protocol):
     def open_tap(self, port_id: str) -> int:
         """A descriptor for a guest on a port's tap, to be closed by the caller; HostError when there is no tap (yet)."""
 
-    async def listen(self, kind: Literal["network", "router"], id: str) -> dict[str, socket.socket]:
-        """New sockets in a namespace for what answers guests. Of a network: dhcp, dns, dns_tcp, metadata; of a router: metadata.
+    async def listen(self, kind: Service, id: str) -> dict[str, socket.socket]:
+        """New sockets in a namespace for what answers guests. Of a network: dhcp, dns, dns_tcp, metadata; of its IPv6 half (network6) the
+        same; of a router: metadata. Those for datagrams say which address of ours was meant.
 
         Empty on a host that carries no packets.
+        """
+
+    async def leg_socket(self, router_id: str, port_id: str) -> socket.socket | None:
+        """A raw ICMPv6 socket on a router's leg, which hears router solicitations with their hop limit, and sends with one of 255.
+
+        None on a host that carries no packets; HostError when there is no such leg (yet).
         """
 
     async def outward(self) -> socket.socket | None:

@@ -30,6 +30,7 @@ from pileus.network.host import (
     PortWant,
     RouterFacts,
     RouterWant,
+    Service,
     Step,
     Want,
 )
@@ -252,7 +253,10 @@ class FakeNetworks:
                 return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         raise HostError(f"port {port_id} has no tap yet")
 
-    async def listen(self, kind: Literal["network", "router"], id: str) -> dict[str, socket.socket]:
+    async def leg_socket(self, router_id: str, port_id: str) -> socket.socket | None:
+        return None
+
+    async def listen(self, kind: Service, id: str) -> dict[str, socket.socket]:
         return {}
 
     async def outward(self) -> socket.socket | None:

@@ -15,9 +15,24 @@ from functools import partial
 from typing import Literal, TypeVar
 
 from pileus.drivers.linuxnet import group, network, nfnetlink, port, root, router, rtnetlink
-from pileus.drivers.linuxnet.machine import BRIDGE, Machine, Namespaces, listener, read_file
+from pileus.drivers.linuxnet.machine import BRIDGE, BRIDGE_INDEX, Machine, Namespaces, read_file
+from pileus.drivers.linuxnet.sockets import listener, listeners6, solicitations
 from pileus.errors import HostError
-from pileus.network.host import METADATA, RELAY_PORT, Facts, Flow, GroupWant, Kind, NetworkWant, PortWant, RouterWant, Step, Want
+from pileus.network.host import (
+    METADATA,
+    METADATA6,
+    RELAY_PORT,
+    Facts,
+    Flow,
+    GroupWant,
+    Kind,
+    NetworkWant,
+    PortWant,
+    RouterWant,
+    Service,
+    Step,
+    Want,
+)
 
 FLOW_COUNT = "/proc/sys/net/netfilter/nf_conntrack_count"
 LONG = {"remove", "remove_tap", "drop_leg", "drop_uplink"}  # steps for which the kernel takes some 25 ms
@@ -133,7 +148,10 @@ class Linuxnet:
             raise HostError(f"port {port_id} has no tap yet")
         return port.open_tap(self._machine, found, port_id)
 
-    async def listen(self, kind: Literal["network", "router"], id: str) -> dict[str, socket.socket]:
+    async def listen(self, kind: Service, id: str) -> dict[str, socket.socket]:
+        if kind == "network6":
+            make6 = partial(listeners6, METADATA6, BRIDGE, BRIDGE_INDEX)
+            return await self._do(lambda: self._machine.namespaces.run(network.namespace(id), make6))
         name = _namespace(kind, id)
         if kind == "router":
             return {
@@ -149,6 +167,10 @@ class Linuxnet:
             }
 
         return await self._do(lambda: self._machine.namespaces.run(name, make))
+
+    async def leg_socket(self, router_id: str, port_id: str) -> socket.socket | None:
+        device = router.leg_name(port_id, external=False)
+        return await self._do(lambda: self._machine.namespaces.run(router.namespace(router_id), lambda: solicitations(device)))
 
     async def outward(self) -> socket.socket | None:
         def make() -> socket.socket | None:

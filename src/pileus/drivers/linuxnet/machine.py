@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from functools import partial
@@ -24,7 +23,6 @@ BRIDGE_FILTER = "net/bridge/bridge-nf-call-iptables"
 BRIDGE, BRIDGE_INDEX = "br0", 1000  # a network's switch; an index of our own spares a look-up
 # lines of nft in one transaction: a user namespace may not send more at once than net.core.wmem_max (200 chains with their rules)
 WEIGHT = 400
-IP_PKTINFO = 8  # ip(7); Python 3.11 does not name it
 LINE_WEIGHT = 120  # characters that weigh as much as a line
 
 
@@ -165,25 +163,6 @@ def chunks(commands: str) -> list[str]:
         lines.append(line)
         weight += cost
     return [*found, "".join(lines)] if lines else found
-
-
-def listener(kind: socket.SocketKind, port: int, address: str = "0.0.0.0", device: str = "") -> socket.socket:  # noqa: S104 - in a namespace
-    """A bound socket of the namespace that the calling thread is in; a stream one listens."""
-    sock = socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if device:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode() + b"\0")
-        if kind == socket.SOCK_DGRAM:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-            sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
-        sock.bind((address, port))
-        if kind == socket.SOCK_STREAM:
-            sock.listen(128)
-    except OSError as error:
-        sock.close()
-        raise HostError(f"port {port} of {address} cannot be listened on: {error.strerror}") from None
-    return sock
 
 
 def _nothing() -> None:

@@ -12,7 +12,7 @@ from pileus.drivers.linuxnet import nfnetlink, root, rtnetlink, rules
 from pileus.drivers.linuxnet.machine import BRIDGE, BRIDGE_INDEX, Machine, find
 from pileus.drivers.linuxnet.netlink import Message
 from pileus.errors import HostError
-from pileus.network.host import METADATA, NetworkFacts, NetworkWant, Step, Want
+from pileus.network.host import METADATA, METADATA6, NetworkFacts, NetworkWant, Step, Want
 
 PREFIX = "net-"
 UPLINK = rules.UPLINK
@@ -24,6 +24,16 @@ SYSCTLS = {
     "net/ipv4/conf/default/rp_filter": "0",
 }
 SYSCTLS6 = {"net/ipv6/conf/all/disable_ipv6": "1", "net/ipv6/conf/default/disable_ipv6": "1"}  # of the host's own foot, not of guests
+FOOT6 = f"net/ipv6/conf/{BRIDGE}"
+# before the host has an IPv6 address on a network: it learns nothing from routers there, and makes no address by itself (addr_gen_mode)
+OPEN6 = {
+    f"{FOOT6}/accept_ra": "0",
+    f"{FOOT6}/autoconf": "0",
+    f"{FOOT6}/accept_dad": "0",
+    f"{FOOT6}/addr_gen_mode": "1",
+    f"{FOOT6}/keep_addr_on_down": "1",
+    f"{FOOT6}/disable_ipv6": "0",
+}
 
 
 def namespace(network_id: str) -> str:
@@ -49,7 +59,7 @@ def observe(machine: Machine, network_id: str) -> NetworkFacts | None:
         on_link = frozenset(destination for destination, nexthop, index in found if not nexthop and index == bridge.index)
         uplink = find(route, UPLINK) is not None
         seal = nfnetlink.seal(netfilter, rules.TABLE, rules.SKELETON)
-    addresses.discard(f"{METADATA}/32")
+    addresses = {cidr for cidr in addresses if cidr != f"{METADATA}/32" and (cidr == f"{METADATA6}/64" or not cidr.startswith("fe80:"))}
     return NetworkFacts(
         up=bridge.up,
         mtu=bridge.mtu,
@@ -68,7 +78,7 @@ def observe_all(machine: Machine) -> dict[str, NetworkFacts]:
 def apply(machine: Machine, want: Want, steps: Sequence[Step]) -> None:
     """Steps that are rtnetlink requests and follow each other are one batch."""
     name = namespace(want.id)
-    for is_request, some in groupby(steps, key=lambda step: step.verb in REQUESTS):
+    for is_request, some in groupby(steps, key=lambda step: step.verb in REQUESTS and not _opens_ipv6(step)):
         if is_request:
             with machine.route(name) as route:
                 route.request(*(message for step in some for message in _requests(want, step)), ignore=HARMLESS)
@@ -85,12 +95,21 @@ def _do(machine: Machine, want: Want, name: str, step: Step) -> None:
             with machine.filter(name) as netfilter:
                 is_new = not nfnetlink.has_tables(netfilter)
             machine.nft(name, rules.load_skeleton(is_new=is_new))
+        case "add_address":
+            machine.sysctls(name, OPEN6)
+            with machine.route(name) as route:
+                route.request(*_requests(want, step), ignore=HARMLESS)
         case "add_uplink":
             root.join(machine, want.id, name, UPLINK)
         case "drop_uplink":
             root.leave(machine, want.id)
         case "remove":
             machine.namespaces.delete(name)
+
+
+def _opens_ipv6(step: Step) -> bool:
+    """A network has no IPv6 of the host's own before it needs it."""
+    return step.verb == "add_address" and ":" in step.value
 
 
 def _make_namespace(machine: Machine, name: str) -> None:

@@ -27,7 +27,13 @@ SYSCTLS = {
     "net/ipv4/conf/all/send_redirects": "0",
     "net/ipv4/conf/default/send_redirects": "0",
 }
-SYSCTLS6 = {"net/ipv6/conf/all/forwarding": "1", "net/ipv6/conf/all/accept_ra": "0", "net/ipv6/conf/default/accept_dad": "0"}
+SYSCTLS6 = {
+    "net/ipv6/conf/all/forwarding": "1",
+    "net/ipv6/conf/all/accept_ra": "0",
+    "net/ipv6/conf/default/accept_dad": "0",
+    "net/ipv6/conf/default/addr_gen_mode": "0",  # a leg's link-local address is the one that its MAC gives
+    "net/ipv6/conf/all/keep_addr_on_down": "1",
+}
 GONE = (errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV)
 
 
@@ -43,6 +49,7 @@ def observe(machine: Machine, want: RouterWant | Want) -> RouterFacts | None:
     name = namespace(want.id)
     wanted = {leg.network_id for leg in want.legs} if isinstance(want, RouterWant) else set()
     networks = frozenset(id for id in wanted if machine.exists(network.namespace(id)))
+    own = {address for leg in want.legs for address in leg.addresses} if isinstance(want, RouterWant) else set()
     with machine.sight(name) as sight:
         if sight is None:
             return RouterFacts(networks=networks) if networks else None
@@ -50,7 +57,7 @@ def observe(machine: Machine, want: RouterWant | Want) -> RouterFacts | None:
         found = {link.index: link for link in links(route) if link.name[:3] in (INSIDE, OUTSIDE)}
         addresses: dict[int, set[str]] = {}
         for index, cidr in map(rtnetlink.read_address, route.dump(rtnetlink.get_addresses())):
-            if not cidr.startswith("fe80:"):
+            if cidr in own or not cidr.startswith("fe80:"):
                 addresses.setdefault(index, set()).add(cidr)
         routes = list(filter(None, map(rtnetlink.read_route, route.dump(rtnetlink.get_routes()))))
         neighbours = list(filter(None, map(rtnetlink.read_neighbour, route.dump(rtnetlink.get_neighbours()))))

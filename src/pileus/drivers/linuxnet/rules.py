@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 
-from pileus.network.host import METADATA, Chains, Members, Part, PortWant, Rule, digest
+from pileus.network.host import METADATA, METADATA6, Chains, Members, Part, PortWant, Rule, digest
 
 TABLE = "pileus"
 VERSION = 1  # of the texts below: a change of what they mean rewrites what an older Pileus left
@@ -64,6 +64,7 @@ table inet {TABLE} {{
   meta mark <= {OPEN} accept
   {KNOWN}
   meta nfproto ipv4 udp sport 68 udp dport 67 accept
+  meta nfproto ipv6 udp sport 546 udp dport 547 accept
   meta nfproto ipv6 icmpv6 type {_ND_OUT} accept
   meta mark >= {STATELESS} meta mark vmap @egress
   ct state invalid drop
@@ -88,6 +89,10 @@ table inet {TABLE} {{
   meta nfproto ipv4 tcp dport 53 accept
   ip daddr {METADATA} tcp dport 80 accept
   icmp type echo-request accept
+  meta nfproto ipv6 udp dport {{ 53, 547 }} accept
+  meta nfproto ipv6 tcp dport 53 accept
+  ip6 daddr {METADATA6} tcp dport 80 accept
+  icmpv6 type {{ echo-request, nd-neighbor-solicit, nd-neighbor-advert }} accept
  }}
 }}
 """
@@ -219,15 +224,23 @@ def _from_mac(mac: str, prefixes: list[str]) -> list[str]:
     ]
     if v4:
         rules.append(f"ether saddr {mac} meta protocol arp arp saddr ether {mac}{among('arp saddr ip', v4)} accept")
-    rules += [f"ether saddr {mac} meta protocol ip6 ip6 saddr :: icmpv6 type {{ 131, 132, 135, 143 }} accept"]
-    if ANY6 not in v6:
-        told = [address for address in v6 if "/" not in address]
-        for address in told:  # a neighbour advertisement speaks of an address of ours, or of none
-            number = int(ipaddress.IPv6Address(address))
-            rules.append(f"ether saddr {mac} meta protocol ip6 icmpv6 type 136 @th,64,128 {number:#x}{among('ip6 saddr', v6)} accept")
+    rules += [f"ether saddr {mac} meta protocol ip6 ip6 saddr :: icmpv6 type {{ 131, 132, 143 }} accept"]
+    if ANY6 in v6:
+        rules += [f"ether saddr {mac} meta protocol ip6 ip6 saddr :: icmpv6 type 135 accept"]
+    else:  # who looks for a double of an address, or tells where it is, speaks of an address of its own
+        for address in v6:
+            target = _target(address)
+            rules.append(f"ether saddr {mac} meta protocol ip6 ip6 saddr :: icmpv6 type 135 {target} accept")
+            rules.append(f"ether saddr {mac} meta protocol ip6 icmpv6 type 136 {target}{among('ip6 saddr', v6)} accept")
         rules.append("meta protocol ip6 icmpv6 type 136 drop")
     rules.append(f"ether saddr {mac} meta protocol ip6{among('ip6 saddr', v6)} accept")
     return rules
+
+
+def _target(prefix: str) -> str:
+    """A match of the address that a neighbour discovery message is about."""
+    network = ipaddress.IPv6Network(prefix)
+    return f"@th,64,{network.prefixlen} {int(network.network_address) >> 128 - network.prefixlen:#x}"
 
 
 def among(what: str, prefixes: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 Packets that a tenant sends leave with the gateway's address or their floating IP. Those that come in from outside pass only as answers
 or to a floating IP, unless the router was told not to translate: then it routes. What a tenant sends to a floating IP of the same
 router is translated on both ends, so that the answers come back this way.
+IPv6 is routed, never translated, as in Neutron: what comes in is the security groups' business.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ _TABLE = f"""table inet {TABLE} {{
   {NOT_SYN}
   iifname "qr-*" accept
   ct status dnat accept
+  meta nfproto ipv6 accept
   {INWARD}
  }}
  chain input {{

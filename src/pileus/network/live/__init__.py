@@ -1,4 +1,4 @@
-"""What answers guests while they wait: DHCP and DNS on every network, the metadata relay on networks and routers.
+"""What answers guests while they wait: DHCP and DNS on every network, the metadata relay on networks and routers, advertisements of these.
 
 Fed by rows (Directory) and by sockets (the driver) only, so that it could be a process of its own. Not here: what the metadata are.
 """
@@ -10,15 +10,16 @@ import contextlib
 import logging
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Any
 
 from pileus.kit.context import Cloud
 from pileus.kit.store import Row
-from pileus.network.host import Networks
-from pileus.network.live import dhcp, dns
+from pileus.network.host import METADATA6, Networks, Service
+from pileus.network.live import dhcp, dhcp6, dns
+from pileus.network.live.advertiser import Advertiser
 from pileus.network.live.directory import Directory
 from pileus.network.live.relay import HEAD_MAX, MetadataHandler, MetadataRequest, MetadataResponse, Relay
 from pileus.network.live.upstream import Upstream
@@ -26,7 +27,6 @@ from pileus.network.live.upstream import Upstream
 __all__ = ["Live", "MetadataHandler", "MetadataRequest", "MetadataResponse"]
 log = logging.getLogger("pileus.network")
 
-Kind = Literal["network", "router"]
 IP_PKTINFO = 8  # ip(7): with each datagram, the address it came to; Python 3.11 does not name it
 PACKET_MAX = 4096
 BURST = 64  # datagrams read in one turn
@@ -54,10 +54,11 @@ class Live:
         self._metadata = metadata or _nothing
         self._directory = Directory(cloud.store)
         self._upstream = Upstream(driver.outward, resolvers)
-        self._served: dict[tuple[Kind, str], Served] = {}
+        self._advertiser = Advertiser(self._directory, driver.leg_socket)
+        self._served: dict[tuple[Service, str], Served] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def serve(self, kind: Kind, id: str) -> None:
+    async def serve(self, kind: Service, id: str) -> None:
         """Answer in a namespace from now on; nothing happens when that is so already. Raises HostError."""
         if (kind, id) in self._served:
             return
@@ -71,10 +72,10 @@ class Live:
         if self._served.get((kind, id)) is not served:  # closed while we were at it
             self._close(served)
 
-    async def _open(self, kind: Kind, id: str, served: Served) -> None:
+    async def _open(self, kind: Service, id: str, served: Served) -> None:
         sockets = await self._driver.listen(kind, id)
         loop = asyncio.get_running_loop()
-        for name, answer in (("dhcp", self._dhcp), ("dns", self._dns)):
+        for name, answer in (("dhcp", self._dhcp6 if kind == "network6" else self._dhcp), ("dns", self._dns)):
             if sock := sockets.get(name):
                 served.sockets.append(sock)
                 loop.add_reader(sock, self._read, sock, partial(answer, id, sock))
@@ -85,8 +86,20 @@ class Live:
             served.relays.append(relay)
             served.servers.append(await asyncio.start_server(relay.serve, sock=sock, limit=HEAD_MAX))
 
-    def close(self, kind: Kind, id: str) -> None:
+    async def advertise(self, router_id: str, legs: Collection[str], renewed: Collection[str] = ()) -> None:
+        """Speak for these legs of a router from now on, and for no others; `renewed`: those that were made anew. Raises HostError."""
+        await self._advertiser.advertise(router_id, legs, renewed)
+
+    def withdraw(self, router_id: str, keep: Collection[str]) -> None:
+        """Take leave on all legs of a router but these, while they are still there."""
+        self._advertiser.withdraw(router_id, keep)
+
+    def close(self, kind: Service, id: str) -> None:
         """Let go of a namespace: as long as a socket is open there, it lives."""
+        if kind == "router":
+            self._advertiser.close(id)
+        elif kind == "network":
+            self.close("network6", id)
         if served := self._served.pop((kind, id), None):
             self._close(served)
 
@@ -104,13 +117,14 @@ class Live:
         """Let go of everything."""
         for kind, id in list(self._served):
             self.close(kind, id)
+        self._advertiser.stop()
         for task in self._tasks:
             task.cancel()
         self._upstream.close()
 
     # -- datagrams --------------------------------------------------------------------------------------------------------
 
-    def _read(self, sock: socket.socket, answer: Callable[[bytes, tuple[str, int], str], None]) -> None:
+    def _read(self, sock: socket.socket, answer: Callable[[bytes, tuple[Any, ...], str], None]) -> None:
         """Answer what has come: bytes, whom from, and the address of ours it was sent to."""
         for _ in range(BURST):
             try:
@@ -120,13 +134,12 @@ class Live:
             except OSError as error:
                 log.warning("a socket of a network fails: %s", error)
                 return
-            here = next((socket.inet_ntoa(value[4:8]) for _, kind, value in control if kind == IP_PKTINFO), "")
             try:
-                answer(data, peer, here)
+                answer(data, peer, _meant(control))
             except Exception:
                 log.exception("no answer to %s", peer)
 
-    def _dhcp(self, network_id: str, sock: socket.socket, data: bytes, peer: tuple[str, int], here: str) -> None:
+    def _dhcp(self, network_id: str, sock: socket.socket, data: bytes, peer: tuple[Any, ...], here: str) -> None:
         request = dhcp.decode(data)
         if request is None:
             return
@@ -134,7 +147,15 @@ class Live:
         if answer := dhcp.answer(request, lodger):
             _send(sock, dhcp.encode(answer.packet), (answer.target, dhcp.CLIENT_PORT), answer.source)
 
-    def _dns(self, network_id: str, sock: socket.socket, data: bytes, peer: tuple[str, int], here: str) -> None:
+    def _dhcp6(self, network_id: str, sock: socket.socket, data: bytes, peer: tuple[Any, ...], here: str) -> None:
+        request = dhcp6.decode(data)
+        if request is None:
+            return
+        lodgers = self._directory.by_mac6(network_id, dhcp6.client_mac(request, peer[0]))
+        if answer := dhcp6.answer(request, lodgers, dhcp6.server_id(network_id)):
+            _send(sock, dhcp6.encode(answer), (peer[0], dhcp6.CLIENT_PORT, *peer[2:]), METADATA6)
+
+    def _dns(self, network_id: str, sock: socket.socket, data: bytes, peer: tuple[Any, ...], here: str) -> None:
         question = dns.read(data)
         if question is None:
             return
@@ -169,14 +190,28 @@ class Live:
 
     # -- metadata ---------------------------------------------------------------------------------------------------------
 
-    def _lodger(self, kind: Kind, id: str, address: str) -> Row | None:
-        find = self._directory.by_address if kind == "network" else self._directory.behind
-        lodger = find(id, address)
+    def _lodger(self, kind: Service, id: str, address: str) -> Row | None:
+        if kind != "router":
+            return self._directory.port_of(id, address.partition("%")[0])
+        lodger = self._directory.behind(id, address)
         return lodger.port if lodger else None
 
 
-def _send(sock: socket.socket, data: bytes, target: tuple[str, int], source: str) -> None:
+def _meant(control: list[tuple[int, int, bytes]]) -> str:
+    """The address of ours that a datagram was sent to."""
+    for level, kind, value in control:
+        if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO):
+            return socket.inet_ntoa(value[4:8])
+        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
+            return socket.inet_ntop(socket.AF_INET6, value[:16])
+    return ""
+
+
+def _send(sock: socket.socket, data: bytes, target: tuple[Any, ...], source: str) -> None:
     """Send from one of our addresses. A guest that is not there is no failure of ours."""
-    info = struct.pack("=I4s4s", 0, socket.inet_aton(source), b"\0" * 4)
+    if ":" in source:
+        how = (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, socket.inet_pton(socket.AF_INET6, source) + struct.pack("=I", 0))
+    else:
+        how = (socket.IPPROTO_IP, IP_PKTINFO, struct.pack("=I4s4s", 0, socket.inet_aton(source), b"\0" * 4))
     with contextlib.suppress(OSError):
-        sock.sendmsg([data], [(socket.IPPROTO_IP, IP_PKTINFO, info)], 0, target)
+        sock.sendmsg([data], [how], 0, target)

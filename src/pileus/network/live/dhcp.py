@@ -166,7 +166,7 @@ def options(lodger: Lodger) -> dict[int, bytes]:
         15: DOMAIN.encode(),
         26: struct.pack("!H", lodger.mtu),
         28: network.broadcast_address.packed,
-        119: _names([DOMAIN]),
+        119: names([DOMAIN]),
         121: _routes(lodger),
     }
     if gateway := lodger.subnet["gateway_ip"]:
@@ -197,7 +197,7 @@ def _ip(text: str) -> bytes:
     return ipaddress.IPv4Address(text).packed
 
 
-def _names(names: list[str]) -> bytes:
+def names(names: list[str]) -> bytes:
     """Domain names as DNS writes them, without compression."""
     return b"".join(b"".join(bytes([len(label)]) + label.encode() for label in name.split(".") if label) + b"\0" for name in names)
 
@@ -241,7 +241,7 @@ def _written(value: str, how: str) -> bytes | None:
             case "u8" | "u16" | "u32":
                 return struct.pack(SIZES[how], int(value))
             case "names":
-                return _names(parts)
+                return names(parts)
             case "routes":
                 return b"".join(_route(parts[i], parts[i + 1]) for i in range(0, len(parts) - 1, 2))
             case "text":

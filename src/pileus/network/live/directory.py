@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pileus.kit.store import Row, Store
-from pileus.network.host import METADATA
+from pileus.network.host import METADATA, METADATA6
 
 FEET = ("network:dhcp", "network:distributed")
 DOMAIN = "openstacklocal"  # Neutron's default dns_domain
@@ -25,7 +25,7 @@ class Lodger:
     address: str
     subnet: Row
     mtu: int
-    foot: str  # the host's own address in that subnet, or METADATA
+    foot: str  # the host's own address in that subnet, or METADATA, or METADATA6
 
     @property
     def host_name(self) -> str:
@@ -40,6 +40,22 @@ class Lodger:
 def plain_name(address: str) -> str:
     """The name of a port that was given none: `host-10-0-2-1`."""
     return "host-" + address.replace(".", "-").replace(":", "-")
+
+
+def mac_of(link_local: str) -> str:
+    """The MAC that a host made its link-local address of (RFC 4291, appendix A); empty when it did not."""
+    tail = ipaddress.IPv6Address(link_local).packed[8:]
+    return (bytes([tail[0] ^ 2]) + tail[1:3] + tail[5:]).hex(":") if tail[3:5] == b"\xff\xfe" else ""
+
+
+@dataclass(frozen=True)
+class AdvertisedLeg:
+    """A router's leg, and the subnets whose hosts look to it for router advertisements."""
+
+    mac: str
+    mtu: int
+    subnets: list[Row]
+    feet: list[str]  # the host's own address in each
 
 
 class Directory:
@@ -66,6 +82,37 @@ class Directory:
         sql = "SELECT p.* FROM fixed_ip f JOIN port p ON p.id = f.port_id WHERE f.network_id = ? AND f.ip_address = ? AND p.gone = 0"
         found = self._store.query(sql, network_id, address)
         return self._lodger(found[0], address) if found else None
+
+    def by_mac6(self, network_id: str, mac: str) -> list[Lodger]:
+        """The port with this MAC, at each of its IPv6 addresses in subnets with DHCP."""
+        found = self._store.query(
+            "SELECT f.ip_address, p.id FROM port p JOIN fixed_ip f ON f.port_id = p.id JOIN subnet s ON s.id = f.subnet_id"
+            " WHERE p.network_id = ? AND p.mac_address = ? AND p.gone = 0 AND s.ip_version = 6 AND s.enable_dhcp = 1 ORDER BY f.position",
+            network_id,
+            mac,
+        )
+        port = self._store.get("port", found[0]["id"]) if found else None
+        return [lodger for row in found if port and (lodger := self._lodger(port, row["ip_address"]))]
+
+    def port_of(self, network_id: str, address: str) -> Row | None:
+        """The port that speaks from this address, which may be the link-local one that its MAC gives."""
+        if address.startswith("fe80:"):
+            return self._store.first("port", {"network_id": network_id, "mac_address": mac_of(address)})
+        lodger = self.by_address(network_id, address)
+        return lodger.port if lodger else None
+
+    def advertised(self, port_id: str) -> AdvertisedLeg | None:
+        """What a router's leg has to advertise; None when there is nothing, or no such leg any more."""
+        port = self._store.get("port", port_id)
+        network = self._store.get("network", port["network_id"]) if port else None
+        subnets = self._store.query(
+            "SELECT s.* FROM fixed_ip f JOIN subnet s ON s.id = f.subnet_id WHERE f.port_id = ? AND s.ipv6_ra_mode IS NOT NULL"
+            " ORDER BY f.position",
+            port_id,
+        )
+        if port is None or network is None or not subnets:
+            return None
+        return AdvertisedLeg(port["mac_address"], network["mtu"], subnets, [self._foot(subnet) for subnet in subnets])
 
     def by_name(self, network_id: str, name: str) -> list[str]:
         """The addresses that a host name has on the network."""
@@ -100,13 +147,13 @@ class Directory:
         subnets = self._store.query(sql, port["id"], address)
         if network is None or not subnets:
             return None
-        return Lodger(port, address, subnets[0], network["mtu"], self._foot(subnets[0]["id"]))
+        return Lodger(port, address, subnets[0], network["mtu"], self._foot(subnets[0]))
 
-    def _foot(self, subnet_id: str) -> str:
+    def _foot(self, subnet: Row) -> str:
         found = self._store.query(
             "SELECT f.ip_address FROM fixed_ip f JOIN port p ON p.id = f.port_id"
             " WHERE f.subnet_id = ? AND p.gone = 0 AND p.device_owner IN (?, ?) ORDER BY f.ip_address LIMIT 1",
-            subnet_id,
+            subnet["id"],
             *FEET,
         )
-        return str(found[0]["ip_address"]) if found else METADATA
+        return str(found[0]["ip_address"]) if found else METADATA6 if subnet["ip_version"] == 6 else METADATA

@@ -6,8 +6,8 @@ compares (start.py), who answers guests (live).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Literal, Protocol
+from collections.abc import Collection, Iterable, Sequence
+from typing import Protocol
 
 from pileus.errors import HostError
 from pileus.kit.context import Cloud
@@ -22,6 +22,7 @@ from pileus.network.host import (
     PortWant,
     RouterFacts,
     RouterWant,
+    Service,
 )
 from pileus.network.reconcile import rows
 from pileus.network.reconcile.flow import Flows
@@ -32,20 +33,32 @@ from pileus.network.reconcile.start import Start, Told
 class Responders(Protocol):
     """Whoever answers guests in a namespace (network/live)."""
 
-    async def serve(self, kind: Literal["network", "router"], id: str) -> None:
+    async def serve(self, kind: Service, id: str) -> None:
         """Answer from now on; nothing happens when that is so already."""
 
-    def close(self, kind: Literal["network", "router"], id: str) -> None:
-        """Let go of the namespace."""
+    async def advertise(self, router_id: str, legs: Collection[str], renewed: Collection[str] = ()) -> None:
+        """Speak for these legs (ports) of a router from now on, and for no others; `renewed`: those that were made anew."""
+
+    def withdraw(self, router_id: str, keep: Collection[str]) -> None:
+        """Take leave on all legs of a router but these, while they are still there."""
+
+    def close(self, kind: Service, id: str) -> None:
+        """Let go of the namespace; of a network's with its IPv6 half."""
 
 
 class Silence:
     """Nobody answers: for clouds without packets."""
 
-    async def serve(self, kind: Literal["network", "router"], id: str) -> None:
+    async def serve(self, kind: Service, id: str) -> None:
         return None
 
-    def close(self, kind: Literal["network", "router"], id: str) -> None:
+    async def advertise(self, router_id: str, legs: Collection[str], renewed: Collection[str] = ()) -> None:
+        return None
+
+    def withdraw(self, router_id: str, keep: Collection[str]) -> None:
+        return None
+
+    def close(self, kind: Service, id: str) -> None:
         return None
 
 
@@ -96,6 +109,10 @@ class Reconciler:
             self._renewed.add(id)
         await self.driver.apply(want, steps)
         await self.live.serve("network", id)
+        if rows.has_ipv6(self.store, id):
+            await self.live.serve("network6", id)
+        else:
+            self.live.close("network6", id)
         self._note("network", id, {"host_status": "ACTIVE", "host_error": None})
         if id in self._renewed:
             self._renewed.discard(id)
@@ -257,12 +274,15 @@ class Reconciler:
             self.live.close("router", id)
         if "make_namespace" in verbs(steps):
             self.flows.take_for_held(want)  # a new one has no flows yet
+        there = facts.networks if facts else frozenset()
+        speaking = rows.advertising(self.store, row) & {leg.port_id for leg in want.legs if leg.network_id in there}
+        self.live.withdraw(id, speaking)
         await self.driver.apply(want, steps)
         if want.gone:
             self._forget_router(id, gone)
             return None
         await self.live.serve("router", id)
-        there = facts.networks if facts else frozenset()
+        await self.live.advertise(id, speaking, [step.value.port_id for step in steps if step.verb == "add_leg"])
         self._absorb_router(want, gone, there)
         await self.flows.hold_router(want)
         for leg in want.legs:

@@ -30,6 +30,7 @@ from pileus.network.host import (
     Step,
 )
 
+LINK_LOCAL = "fe80:"
 RULES = "current"  # what the facts of a network say of a filter that this version of the driver has made
 
 
@@ -63,7 +64,9 @@ def _filter(want: NetworkWant, facts: NetworkFacts) -> list[Step]:
 
 
 def _addresses(want: NetworkWant, facts: NetworkFacts) -> list[Step]:
-    return _differences("address", want.addresses, facts.addresses)
+    """A kernel drops the link-local addresses of a link that is down."""
+    wanted = [address for address in want.addresses if want.up or not address.startswith(LINK_LOCAL)]
+    return _differences("address", wanted, facts.addresses)
 
 
 def _on_link(want: NetworkWant, facts: NetworkFacts) -> list[Step]:
@@ -165,7 +168,8 @@ def _leg_addresses(want: RouterWant, facts: RouterFacts) -> list[Step]:
     for leg in want.legs:
         if leg.network_id in facts.networks:
             have = facts.legs.get(short(leg.port_id), LegFacts()).addresses
-            changes = _differences("address", leg.addresses, have)
+            wanted = [address for address in leg.addresses if want.up or not address.startswith(LINK_LOCAL)]
+            changes = _differences("address", wanted, have)
             steps += [Step(step.verb, (short(leg.port_id), step.value)) for step in changes]
     return steps
 

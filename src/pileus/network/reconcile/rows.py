@@ -8,6 +8,7 @@ from typing import Literal
 
 from pileus.kit.store import Row, Store
 from pileus.network.host import (
+    METADATA6,
     Chains,
     Floating,
     GroupWant,
@@ -46,15 +47,22 @@ def network_want(store: Store, row: Row) -> NetworkWant:
     )
     lengths = {subnet["id"]: _length(subnet) for subnet in subnets}
     have = {foot["subnet_id"] for foot in feet}
+    own = [f"{foot['ip_address']}/{lengths[foot['subnet_id']]}" for foot in feet if foot["subnet_id"] in lengths]
+    if has_ipv6(store, row["id"]):
+        own.append(f"{METADATA6}/64")
     return NetworkWant(
         id=row["id"],
         gone=bool(row["gone"]),
         up=bool(row["admin_state_up"]),
         mtu=row["mtu"],
-        addresses=tuple(f"{foot['ip_address']}/{lengths[foot['subnet_id']]}" for foot in feet if foot["subnet_id"] in lengths),
+        addresses=tuple(own),
         on_link=tuple(subnet["cidr"] for subnet in subnets if subnet["ip_version"] == 4 and subnet["id"] not in have),
         uplink=row["physical_network"] == WIRE,
     )
+
+
+def has_ipv6(store: Store, network_id: str) -> bool:
+    return bool(store.find("subnet", {"network_id": network_id, "ip_version": 6}, limit=1))
 
 
 def _length(subnet: Row) -> int:
@@ -220,6 +228,19 @@ def _legs(store: Store, router_id: str, floating: list[str]) -> list[Leg]:
             )
         )
     return found
+
+
+def advertising(store: Store, row: Row) -> set[str]:
+    """The legs (ports) that a router is to advertise itself on: those in a subnet whose hosts look to a router of ours for that."""
+    if row["gone"] or not row["admin_state_up"]:
+        return set()
+    found = store.query(
+        "SELECT DISTINCT p.id FROM port p JOIN fixed_ip f ON f.port_id = p.id JOIN subnet s ON s.id = f.subnet_id"
+        " WHERE p.device_id = ? AND p.device_owner = ? AND p.gone = 0 AND s.ipv6_ra_mode IS NOT NULL",
+        row["id"],
+        INTERFACE,
+    )
+    return {leg["id"] for leg in found}
 
 
 def _gateway(store: Store, row: Row) -> tuple[list[Route], str]:
