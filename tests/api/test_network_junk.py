@@ -70,10 +70,19 @@ async def examples(net: Client) -> dict[str, dict[str, Any]]:
         "security_group_rule": {"security_group_id": group["id"], "direction": "ingress"},
         "rbac_policy": {"object_type": "network", "object_id": made["network_id"], "target_tenant": "t", "action": "access_as_shared"},
         "address_group": {},
+        "policy": {},
     }
     unlimited = dict.fromkeys(("network", "router", "floatingip", "port", "security_group", "rbac_policy"), -1)
     await net("PUT", f"{N}/quotas/{made['project_id']}", {"quota": unlimited})
     return needs
+
+
+async def one(net: Client, noun: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a new one needs, and one that was made so."""
+    needs = (await examples(net))[noun.resource.key]
+    answer = await net("POST", f"{N}/{noun.path}", {noun.resource.key: needs})
+    assert answer.status == 201, answer.text
+    return needs, answer[noun.resource.key]
 
 
 async def told(net: Client, method: str, path: str, body: Any = None) -> None:
@@ -86,8 +95,7 @@ async def told(net: Client, method: str, path: str, body: Any = None) -> None:
 @pytest.mark.parametrize("noun", NOUNS, ids=lambda noun: noun.path)
 async def test_fields(net: Client, noun: Any) -> None:
     resource: Resource = noun.resource
-    needs = (await examples(net))[resource.key]
-    row = await make(net, resource.plural, "admin", **needs)
+    needs, row = await one(net, noun)
     for field in resource.fields:
         for junk in JUNK:
             if field.create:
@@ -103,7 +111,7 @@ async def test_fields(net: Client, noun: Any) -> None:
 
 @pytest.mark.parametrize("noun", NOUNS, ids=lambda noun: noun.path)
 async def test_queries(net: Client, noun: Any) -> None:
-    await make(net, noun.resource.plural, "admin", **(await examples(net))[noun.resource.key])
+    await one(net, noun)
     names = {f.name for f in noun.resource.fields} | {
         "limit",
         "marker",
@@ -124,6 +132,6 @@ async def test_queries(net: Client, noun: Any) -> None:
 @pytest.mark.parametrize("id", ["x", "%00", "a%2Fb%C3%A9"])
 async def test_paths(net: Client, id: str) -> None:
     for route in ROUTES:
-        path = "/network" + route.path.replace("{id}", id).replace("{key}", id)
+        path = "/network" + route.path.replace("{id}", id).replace("{key}", id).replace("{policy}", id)
         for body in (None, {}, {"tags": None}, {"port_id": None}, {"subnet_id": [1]}, {"quota": {"network": [1]}}):
             await told(net, route.method, path, body if route.method in ("POST", "PUT") else None)

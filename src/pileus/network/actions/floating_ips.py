@@ -9,6 +9,7 @@ from pileus.kit.context import Context
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow
 from pileus.kit.store import Row
 from pileus.network.actions.ports import create_port
+from pileus.network.actions.qos import checked_policy
 from pileus.network.actions.quotas import spend
 from pileus.network.actions.removal import disassociate, remove_port
 from pileus.network.actions.scope import Page, change, columns, find, fresh, owned, owner, page, restrict
@@ -44,6 +45,7 @@ def create_floating_ip(ctx: Context, values: Row) -> Row:
         raise bad_request("floatingip", f"Network {network['id']} is not a valid external network")
     if not ctx.store.find("subnet", {"network_id": network["id"], "ip_version": 4}, limit=1):
         raise bad_request("floatingip", f"Network {network['id']} does not contain any IPv4 subnet")
+    checked_policy(ctx, values)
     asked = {key: values.pop(name, None) for key, name in (("subnet_id", "subnet_id"), ("ip_address", "floating_ip_address"))}
     wanted = [{key: value for key, value in asked.items() if value}]
     inner = {name: values.pop(name, None) for name in ("port_id", "fixed_ip_address")}
@@ -142,6 +144,7 @@ def update_floating_ip(ctx: Context, id: str, values: Row) -> Row:
     """Let a floating IP lead elsewhere, or with a port_id of null nowhere. Raises as create_floating_ip does."""
     row = find(ctx, "floating_ip", id)
     owned(ctx, row, "update_floatingip")
+    checked_policy(ctx, values)
     inner: Row = {name: values.pop(name) for name in ("port_id", "fixed_ip_address") if name in values}
     with ctx.store.transaction():
         changes = columns(values, {})

@@ -6,6 +6,7 @@ from pileus.errors import Conflict
 from pileus.kit.context import Context
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow
 from pileus.kit.store import Row
+from pileus.network.actions.qos import checked_policy, default_policy
 from pileus.network.actions.quotas import spend
 from pileus.network.actions.rbac import EXTERNAL, SHARED, share, stop_sharing, unshare
 from pileus.network.actions.removal import AUTO_DELETED, remove_port, remove_subnet
@@ -40,6 +41,7 @@ def create_network(ctx: Context, values: Row) -> Row:
     restrict(ctx, NETWORK, "create", values, NETWORK_ADMIN)
     project = owner(ctx, values)
     _zones(values)
+    checked_policy(ctx, values)
     with ctx.store.transaction():
         default_security_group(ctx, project)
         spend(ctx, project, "network")
@@ -47,6 +49,7 @@ def create_network(ctx: Context, values: Row) -> Row:
         row["mtu"] = _mtu(row["network_type"], row.get("mtu"))
         if row.get("port_security_enabled") is None:
             row["port_security_enabled"] = 1
+        row.setdefault("qos_policy_id", default_policy(ctx, project))
         if row.get("is_default"):
             _take_default(ctx, row)
         ctx.store.insert("network", row)
@@ -118,6 +121,7 @@ def update_network(ctx: Context, id: str, values: Row) -> Row:
     row = find(ctx, "network", id)
     owned(ctx, row, "update_network")
     restrict(ctx, NETWORK, "update", values, NETWORK_ADMIN)
+    checked_policy(ctx, values)
     changes = columns(values, {})
     with ctx.store.transaction():
         if any(key in changes and changes[key] != row[key] for key in ("network_type", "physical_network", "segmentation_id")):
@@ -141,7 +145,7 @@ def update_network(ctx: Context, id: str, values: Row) -> Row:
             stop_sharing(ctx, id, EXTERNAL)
         after = change(ctx, "network", row, changes)
         ctx.wake("network", id)
-        if any(after[key] != row[key] for key in ("admin_state_up", "mtu")):
+        if any(after[key] != row[key] for key in ("admin_state_up", "mtu", "qos_policy_id")):
             _wake_all_on(ctx, id)
     return after
 

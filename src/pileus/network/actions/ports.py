@@ -16,6 +16,7 @@ from pileus.kit.context import Context
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow, forbid
 from pileus.kit.store import Row, Store
 from pileus.network.actions.addresses import Wanted, give
+from pileus.network.actions.qos import checked_policy
 from pileus.network.actions.quotas import spend
 from pileus.network.actions.removal import remove_port
 from pileus.network.actions.scope import Page, absent, change, columns, deny, find, fresh, is_shared_with_caller, owner, page, restrict
@@ -68,6 +69,7 @@ def create_port(ctx: Context, values: Row) -> Row:
     project = owner(ctx, values)
     network = find(ctx, "network", values["network_id"])
     _restrict_to_owner(ctx, network, "create", values)
+    checked_policy(ctx, values)
     wanted, groups = values.pop("fixed_ips", None), values.pop("security_groups", None)
     with ctx.store.transaction():
         spend(ctx, project, "port")
@@ -157,6 +159,7 @@ def update_port(ctx: Context, id: str, values: Row) -> Row:
     if network is None:
         raise absent("network", row["network_id"])
     _restrict_to_owner(ctx, network, "update", values)
+    checked_policy(ctx, values)
     wanted, groups = values.pop("fixed_ips", None), values.pop("security_groups", None)
     with ctx.store.transaction():
         changes = columns({k: v for k, v in values.items() if v is not None or k == "binding_host"}, PACK)

@@ -39,6 +39,13 @@ SHAREABLE = {
     "subnetpool": Shareable((SHARED,), "SELECT project_id FROM subnet WHERE subnetpool_id = :id"),
     "address_scope": Shareable((SHARED,), "SELECT project_id FROM subnetpool WHERE address_scope_id = :id"),
     "address_group": Shareable((SHARED,), "SELECT project_id FROM security_group_rule WHERE remote_address_group_id = :id"),
+    "qos_policy": Shareable(
+        (SHARED,),
+        "SELECT project_id FROM port WHERE qos_policy_id = :id AND gone = 0"
+        " UNION SELECT project_id FROM network WHERE qos_policy_id = :id AND gone = 0"
+        " UNION SELECT project_id FROM floating_ip WHERE qos_policy_id = :id"
+        " UNION SELECT project_id FROM router WHERE qos_policy_id = :id AND gone = 0",
+    ),
     "security_group": Shareable(
         (SHARED,),
         "SELECT p.project_id FROM port p JOIN port_security_group b ON b.port_id = p.id WHERE b.security_group_id = :id AND p.gone = 0"

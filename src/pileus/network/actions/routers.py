@@ -14,6 +14,7 @@ from pileus.kit.context import Context
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow
 from pileus.kit.store import Row
 from pileus.network.actions.ports import create_port
+from pileus.network.actions.qos import checked_policy
 from pileus.network.actions.quotas import spend
 from pileus.network.actions.removal import remove_port
 from pileus.network.actions.scope import Page, absent, bump, change, columns, deny, find, fresh, host_name, owned, owner, page
@@ -128,6 +129,11 @@ def _set_gateway(ctx: Context, row: Row, info: dict[str, Any], verb: str) -> Non
         port_id = create_port(ctx.internal(), {**leg, "fixed_ips": wanted or None, "binding_host": host_name(ctx)})["id"]
     changes = {"gateway_network_id": network["id"] if network else None, "gateway_port_id": port_id}
     changes["enable_snat"] = int(info.get("enable_snat", True))
+    if "qos_policy_id" in info:
+        checked_policy(ctx, info)
+        changes["qos_policy_id"] = info["qos_policy_id"]
+    elif not info:
+        changes["qos_policy_id"] = None
     change(ctx, "router", row, changes)
 
 

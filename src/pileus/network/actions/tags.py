@@ -20,6 +20,8 @@ TAGGED = {  # collection -> table
     "floatingips": "floating_ip",
     "security-groups": "security_group",
     "address-groups": "address_group",
+    "policies": "qos_policy",
+    "qos/policies": "qos_policy",
 }
 TAG = Text(max=255)
 

@@ -13,6 +13,7 @@ from pileus.kit.web import Dialect, Request, Response, Route
 from pileus.network.actions import floating_ips, hosts, networks, ports, quotas, routers, rules, security_groups, subnets, tags
 from pileus.network.api import query, sharing
 from pileus.network.api.crud import Noun, body_of, routes_of
+from pileus.network.api.qos import POLICIES, QOS_ROUTES
 from pileus.network.api.query import chosen, wanted_fields
 from pileus.network.resources import FLOATING_IP, NETWORK, PORT, ROUTER, RULE, SECURITY_GROUP, SUBNET
 from pileus.network.resources.extensions import offered
@@ -100,6 +101,7 @@ NOUNS = (
         rules.delete_security_group_rule,
     ),
     *sharing.NOUNS,
+    POLICIES,
 )
 
 
@@ -295,6 +297,7 @@ ROUTES: list[Route] = [
     Route("GET", "/v2.0/extensions", list_extensions),
     Route("GET", "/v2.0/extensions/{id}", show_extension),
     *(route for noun in NOUNS for route in routes_of(noun)),
+    *QOS_ROUTES,
     *(route for collection in tags.TAGGED for route in tag_routes(collection)),
     *sharing.ROUTES,
     Route("PUT", "/v2.0/routers/{id}/add_router_interface", add_router_interface),

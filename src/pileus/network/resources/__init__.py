@@ -3,11 +3,25 @@
 from pileus.network.resources.address_groups import ADDRESS_GROUP
 from pileus.network.resources.networks import NETWORK, NETWORK_ADMIN, SUBNET, SUBNET_ADMIN
 from pileus.network.resources.ports import PORT, PORT_ADMIN
+from pileus.network.resources.qos import KINDS as QOS_RULES
+from pileus.network.resources.qos import QOS_POLICY
 from pileus.network.resources.rbac import RBAC_POLICY
 from pileus.network.resources.routers import FLOATING_IP, FLOATING_IP_ADMIN, ROUTER, ROUTER_ADMIN
 from pileus.network.resources.security_groups import RULE, SECURITY_GROUP
 
-ALL = (NETWORK, SUBNET, PORT, ROUTER, FLOATING_IP, SECURITY_GROUP, RULE, ADDRESS_GROUP, RBAC_POLICY)
+ALL = (
+    NETWORK,
+    SUBNET,
+    PORT,
+    ROUTER,
+    FLOATING_IP,
+    SECURITY_GROUP,
+    RULE,
+    ADDRESS_GROUP,
+    RBAC_POLICY,
+    QOS_POLICY,
+    *QOS_RULES.values(),
+)
 
 __all__ = [
     "ADDRESS_GROUP",
@@ -18,6 +32,7 @@ __all__ = [
     "NETWORK_ADMIN",
     "PORT",
     "PORT_ADMIN",
+    "QOS_POLICY",
     "RBAC_POLICY",
     "ROUTER",
     "ROUTER_ADMIN",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from pileus.kit.resource import Field, tags_of, when
+from pileus.kit.context import Context
+from pileus.kit.resource import Field, Resource, tags_of, when
+from pileus.kit.store import Row
 from pileus.network.types import Text
 
 TIMESTAMP = "standard-attr-timestamp"
@@ -41,6 +44,27 @@ def tail(*, tags: bool = True) -> list[Field]:
         Field("updated_at", show=when("updated_at"), sort="updated_at", alias=TIMESTAMP),
         Field("revision_number", show="revision", filter="revision", sort="revision", alias="standard-attr-revisions"),
     ]
+
+
+class Sparse(Resource):
+    """A resource some of whose fields are shown only of those rows in which they are not null: what was never said of a thing.
+
+    A client that knows nothing of an extension sees what a cloud without it shows; one that has used it sees its field, null or not.
+    """
+
+    sparse: tuple[str, ...] = ()
+
+    def viewer(self, ctx: Context) -> Callable[[Row, Context], Row]:
+        show, sparse = super().viewer(ctx), self.sparse
+
+        def view(row: Row, ctx: Context) -> Row:
+            shown = show(row, ctx)
+            for name in sparse:
+                if row[name] is None:
+                    shown.pop(name, None)
+            return shown
+
+        return view
 
 
 def admin_only(ctx: Any) -> bool:

@@ -7,7 +7,8 @@ from typing import Any
 from pileus.kit.context import Context
 from pileus.kit.resource import Field, Resource, children, constant, flag, unpacked
 from pileus.kit.store import Row, Store
-from pileus.network.resources.fields import admin_only, head, tail
+from pileus.network.resources.fields import Sparse, admin_only, head, tail
+from pileus.network.resources.qos import policy_id
 from pileus.network.resources.sharing import is_shared, targets_of
 from pileus.network.types import WORDS, Address, Cidr, Flag, Id, ListOf, Nameservers, OneOf, Pools, Routes, Text, Whole
 
@@ -30,7 +31,7 @@ def is_default(row: Row, ctx: Context) -> Any:
     return bool(row["is_default"])
 
 
-NETWORK = Resource(
+NETWORK = Sparse(
     "network",
     "networks",
     [
@@ -53,6 +54,7 @@ NETWORK = Resource(
             alias="external-net",
         ),
         Field("is_default", Flag(), show=is_default, create=True, update=True, column="is_default", default=False, filter="is_default"),
+        Field("qos_policy_id", Id(null=True), show=policy_id, create=True, update=True, filter=True, alias="qos"),
         Field("availability_zone_hints", ListOf(Text()), show=constant([]), create=True, alias="network_availability_zone"),
         Field("availability_zones", show=constant([]), alias="network_availability_zone"),
         Field("ipv4_address_scope", show=constant(None)),
@@ -91,6 +93,7 @@ NETWORK = Resource(
     ],
     words=WORDS,
 )
+NETWORK.sparse = ("qos_policy_id",)
 NETWORK_ADMIN = (
     "shared",
     "router:external",

@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 from pileus.kit.context import Context
-from pileus.kit.resource import Field, Resource, children, flag, unpacked
+from pileus.kit.resource import Field, children, flag, unpacked
 from pileus.kit.store import Row, Store
-from pileus.network.resources.fields import admin_only, head, tail
+from pileus.network.resources.fields import Sparse, admin_only, head, tail
+from pileus.network.resources.qos import policy_id
 from pileus.network.types import WORDS, AddressPairs, Anyhow, DhcpOptions, FixedIps, Flag, Id, ListOf, Mac, OneOf, Text
 
 VNIC_TYPES = ("normal", "macvtap", "direct", "baremetal", "direct-physical", "virtio-forwarder", "smart-nic", "vdpa", "accelerator-direct")
@@ -28,6 +29,20 @@ def groups_of(store: Store, rows: list[Row]) -> None:
         row["security_groups"] = [each["security_group_id"] for each in found.get(row["id"], ())]
 
 
+def network_policies_of(store: Store, rows: list[Row]) -> None:
+    """Relation: `qos_network_policy_id`, the policy of each port's network."""
+    ids = {row["network_id"] for row in rows}
+    marks = ", ".join("?" * len(ids))
+    sql = f"SELECT id, qos_policy_id FROM network WHERE id IN ({marks}) AND qos_policy_id <> ''"  # noqa: S608 - marks only
+    found = {network["id"]: network["qos_policy_id"] for network in store.query(sql, *ids)}
+    for row in rows:
+        row["qos_network_policy_id"] = found.get(row["network_id"])
+
+
+def uplink(row: Row, ctx: Context) -> bool:
+    return bool(row["propagate_uplink_status"])
+
+
 def pairs(row: Row, ctx: Context) -> list[dict[str, str]]:
     return [{"mac_address": row["mac_address"], **pair} for pair in json.loads(row["allowed_address_pairs"])]
 
@@ -41,7 +56,7 @@ def vif_details(row: Row, ctx: Context) -> dict[str, Any]:
     return {"port_filter": True, "connectivity": "l2"} if row["binding_host"] else {}
 
 
-PORT = Resource(
+PORT = Sparse(
     "port",
     "ports",
     [
@@ -65,6 +80,9 @@ PORT = Resource(
             alias="security-group",
         ),
         Field("port_security_enabled", Flag(), show=flag("port_security_enabled"), create=True, update=True, alias="port-security"),
+        Field("qos_policy_id", Id(null=True), show=policy_id, create=True, update=True, filter=True, alias="qos"),
+        Field("qos_network_policy_id", show="qos_network_policy_id", relation=network_policies_of, alias="qos-port-network-policy"),
+        Field("propagate_uplink_status", Flag(), show=uplink, create=True, update=True, alias="uplink-status-propagation"),
         Field("binding:vnic_type", OneOf(VNIC_TYPES), show="vnic_type", create=True, update=True, default="normal", alias="binding"),
         Field(
             "binding:host_id",
@@ -92,4 +110,5 @@ PORT = Resource(
     ],
     words=WORDS,
 )
+PORT.sparse = ("qos_policy_id", "qos_network_policy_id", "propagate_uplink_status")
 PORT_ADMIN = ("binding:host_id", "binding:profile")

@@ -7,8 +7,9 @@ from typing import Any
 from pileus.kit.context import Context
 from pileus.kit.resource import Field, Resource, constant, flag, unpacked
 from pileus.kit.store import Row, Store
-from pileus.network.resources.fields import admin_only, head, tail
+from pileus.network.resources.fields import Sparse, admin_only, head, tail
 from pileus.network.resources.networks import status
+from pileus.network.resources.qos import policy_id
 from pileus.network.types import WORDS, Address, Flag, Gateway, Id, ListOf, Routes, Text
 
 
@@ -25,7 +26,8 @@ def gateway(row: Row, ctx: Context) -> dict[str, Any] | None:
     if not row["gateway_network_id"]:
         return None
     addresses = row["gateway_ips"]
-    return {"network_id": row["gateway_network_id"], "external_fixed_ips": addresses, "enable_snat": bool(row["enable_snat"])}
+    shown = {"network_id": row["gateway_network_id"], "external_fixed_ips": addresses, "enable_snat": bool(row["enable_snat"])}
+    return shown if row["qos_policy_id"] is None else {**shown, "qos_policy_id": row["qos_policy_id"] or None}
 
 
 ROUTER = Resource(
@@ -73,7 +75,7 @@ def floating_status(row: Row, ctx: Context) -> str:
     return str(row["status"]) if row["port_id"] else "DOWN"
 
 
-FLOATING_IP = Resource(
+FLOATING_IP = Sparse(
     "floatingip",
     "floatingips",
     [
@@ -84,6 +86,7 @@ FLOATING_IP = Resource(
         Field("port_id", Id(null=True), show="port_id", create=True, update=True, filter=True, sort=True),
         Field("fixed_ip_address", Address(null=True), show="fixed_ip_address", create=True, update=True, filter=True, sort=True),
         Field("router_id", show="router_id", filter=True, sort=True),
+        Field("qos_policy_id", Id(null=True), show=policy_id, create=True, update=True, filter=True, alias="qos-fip"),
         Field("status", show=floating_status, filter=True, sort=True),
         Field("port_details", show="port_details", relation=inner_ports_of, alias="fip-port-details"),
         *tail(),
@@ -91,4 +94,5 @@ FLOATING_IP = Resource(
     words=WORDS,
     table="floating_ip",
 )
+FLOATING_IP.sparse = ("qos_policy_id",)
 FLOATING_IP_ADMIN = ("floating_ip_address",)

@@ -272,11 +272,13 @@ class Gateway:
             parsed["enable_snat"] = Flag().parse(value["enable_snat"])
         if value.get("external_fixed_ips") is not None:
             parsed["external_fixed_ips"] = FixedIps().parse(value["external_fixed_ips"])
+        if "qos_policy_id" in value:
+            parsed["qos_policy_id"] = Id(null=True).parse(value["qos_policy_id"])
         return parsed
 
     def schema(self) -> dict[str, Any]:
         parts = {"network_id": Id().schema(), "enable_snat": Flag().schema(), "external_fixed_ips": FixedIps().schema()}
-        return {"type": ["object", "null"], "properties": parts}
+        return {"type": ["object", "null"], "properties": {**parts, "qos_policy_id": Id(null=True).schema()}}
 
 
 class Anyhow:
