@@ -18,12 +18,14 @@ from pileus.network.host import (
     Floating,
     GroupWant,
     Leg,
+    Limit,
     Members,
     Neighbour,
     Networks,
     NetworkWant,
     Pair,
     PortWant,
+    Quality,
     Route,
     RouterWant,
     Rule,
@@ -132,6 +134,7 @@ async def scene_a_port(driver: Networks) -> None:
     with pytest.raises(HostError, match="no tap"):
         driver.open_tap(want.id)
     await bring_from_every_stop(driver, want)
+    await bring_from_every_stop(driver, changed(want, quality=Quality(egress=Limit(10_000, 1_000), ingress=Limit(9_000, 900), dscp=8)))
     await bring(driver, want)
     os.close(driver.open_tap(want.id))
     changes: list[dict[str, Any]] = [
@@ -148,6 +151,15 @@ async def scene_a_port(driver: Networks) -> None:
         {"secure": False, "groups": ()},
         {"secure": True, "groups": (A,), "stateful": True},
         {"mac": "fa:16:3e:00:00:02"},
+        {"quality": Quality(egress=Limit(10_000, 1_000), ingress=Limit(3, 128))},
+        {"quality": Quality(egress=Limit(20_000, 1_000), packets_out=Limit(1000, 5), packets_in=Limit(5000, 500), dscp=26)},
+        {"secure": False, "groups": ()},
+        {"secure": True, "groups": (A,)},
+        {"quality": Quality(ingress=Limit(2_000_000_000, 65_534), packets_in=Limit(7000, 500), dscp=0)},
+        {"secure": False, "groups": (), "quality": Quality(dscp=8)},
+        {"secure": True, "groups": (A,)},
+        {"quality": Quality()},
+        {"quality": Quality(egress=Limit(64_000_000, 128), packets_in=Limit(1000, 5))},
         {"addresses": ()},
     ]
     for change in changes:

@@ -58,6 +58,28 @@ class Pair(msgspec.Struct, frozen=True, order=True):
     mac: str
 
 
+class Limit(msgspec.Struct, frozen=True, order=True):
+    """So much a second, and so much at once: kilobits of a bandwidth, packets of a packet rate."""
+
+    rate: int
+    burst: int
+
+
+class Quality(msgspec.Struct, frozen=True, kw_only=True):
+    """How fast a port may be. Egress is what its guest sends, ingress what it receives; None: as fast as can be."""
+
+    egress: Limit | None = None
+    ingress: Limit | None = None
+    packets_out: Limit | None = None
+    packets_in: Limit | None = None
+    dscp: int | None = None  # what the guest's packets are marked with
+
+    @property
+    def filtered(self) -> bool:
+        """Whether the packet filter has a part in it."""
+        return (self.packets_out, self.packets_in, self.dscp) != (None, None, None)
+
+
 class PortWant(Want, frozen=True, kw_only=True):
     """A tap on a network's switch for one guest, guarded: it sends only from its own addresses, and only what its groups allow."""
 
@@ -71,11 +93,13 @@ class PortWant(Want, frozen=True, kw_only=True):
     secure: bool = True  # False: anything goes
     groups: tuple[str, ...] = ()
     stateful: bool = True
+    quality: Quality = Quality()
 
     @property
     def guard(self) -> str:
         """Digest of all that is filtered for this port."""
-        return digest(self.mac, self.addresses, self.pairs, self.secure, self.groups, self.stateful)
+        quality = (self.quality.packets_out, self.quality.packets_in, self.quality.dscp)
+        return digest(self.mac, self.addresses, self.pairs, self.secure, self.groups, self.stateful, quality)
 
     @property
     def roams(self) -> bool:
@@ -91,10 +115,12 @@ class PortFacts(msgspec.Struct, frozen=True, kw_only=True):
     mtu: int = 0
     roams: bool = False
     guard: str = ""  # digest of the filters in place; empty: none, and then nothing passes
+    egress: Limit | None = None  # of the bandwidth; one that is half made is another than any wanted one
+    ingress: Limit | None = None
 
     @property
     def nothing(self) -> bool:
-        return not self.tap and not self.guard
+        return not self.tap and not self.guard and not self.egress
 
 
 class Rule(msgspec.Struct, frozen=True, order=True, kw_only=True):

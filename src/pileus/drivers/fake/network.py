@@ -163,7 +163,9 @@ class FakeNetworks:
         changes: dict[str, Any] = {}
         match step.verb:
             case "make_tap":
-                changes = {"tap": True, "attached": False, "up": False, "mtu": 0}
+                changes = {"tap": True, "attached": False, "up": False, "mtu": 0, "egress": None, "ingress": None}
+            case "limit":
+                changes = {step.value: getattr(want.quality, step.value)}
             case "guard":
                 if want.network_id not in self._part("filters"):
                     raise HostError(f"network {want.network_id} has no filter to guard port {want.id} with")
@@ -171,7 +173,7 @@ class FakeNetworks:
             case "attach":
                 changes = {"attached": True, "up": want.up, "mtu": want.mtu, "roams": want.roams}
             case "remove_tap":
-                changes = {"tap": False, "attached": False, "up": False, "mtu": 0, "roams": False}
+                changes = {"tap": False, "attached": False, "up": False, "mtu": 0, "roams": False, "egress": None, "ingress": None}
             case "unguard":
                 changes = {"guard": ""}
         facts = msgspec.structs.replace(facts, **changes)

@@ -9,15 +9,18 @@ import socket
 import struct
 from collections.abc import Sequence
 
-from pileus.drivers.linuxnet import network, nfnetlink, rtnetlink, rules
+from pileus.drivers.linuxnet import network, nfnetlink, rtnetlink, rules, shaper
 from pileus.drivers.linuxnet.machine import BRIDGE_INDEX, Machine, find, links
+from pileus.drivers.linuxnet.netlink import Netlink, NetlinkError
 from pileus.errors import HostError
-from pileus.network.host import PortFacts, PortWant, Step
+from pileus.network.host import Limit, PortFacts, PortWant, Step
 
 TUN = "/dev/net/tun"
 TUNSETIFF, TUNSETPERSIST, TUNSETOWNER = 0x400454CA, 0x400454CB, 0x400454CC  # <linux/if_tun.h>
 FLAGS = 0x0002 | 0x1000 | 0x4000  # IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
 TAP = "tap"
+HALF = Limit(0, 0)  # a limit that is half made
+NO_QUEUE = (errno.ENOENT, errno.EINVAL, errno.ENODEV, errno.EOPNOTSUPP)  # nothing is there to be taken off
 
 
 def observe(machine: Machine, want: PortWant) -> PortFacts | None:
@@ -26,36 +29,58 @@ def observe(machine: Machine, want: PortWant) -> PortFacts | None:
         if sight is None:
             return None if want.gone or not want.tap else PortFacts()
         route, netfilter = sight
-        link = find(route, tap)
+        link, pipe = find(route, tap), find(route, shaper.pipe_name(want.id))
         words = nfnetlink.seal(netfilter, rules.TABLE, rules.port_seal(tap))
-    return _facts(link, words)
+        return _facts(route, link, pipe, words)
 
 
 def observe_all(machine: Machine, network_id: str) -> dict[str, PortFacts]:
     """All ports of a network, by the first 11 characters of their id."""
     name = network.namespace(network_id)
     with machine.route(name) as route:
-        taps = {link.name: link for link in links(route) if link.name.startswith(TAP)}
+        found = {link.name: link for link in links(route)}
+        return _all_facts(machine, route, name, found)
+
+
+def _all_facts(machine: Machine, route: Netlink, name: str, found: dict[str, rtnetlink.Link]) -> dict[str, PortFacts]:
     with machine.filter(name) as netfilter:
         head = rules.port_seal(TAP)
-        seals = {
-            chain[len(rules.port_seal("")) :]: words
-            for chain, words in nfnetlink.seals(netfilter, rules.TABLE).items()
-            if chain.startswith(head)
-        }
-    return {tap.removeprefix(TAP): _facts(taps.get(tap), seals.get(tap, "")) for tap in taps.keys() | seals.keys()}
+        seals = {chain[len(head) :]: words for chain, words in nfnetlink.seals(netfilter, rules.TABLE).items() if chain.startswith(head)}
+    ports = seals.keys() | {device[3:] for device in found if device.startswith((TAP, shaper.PIPE))}
+    return {port: _facts(route, found.get(TAP + port), found.get(shaper.PIPE + port), seals.get(port, "")) for port in ports}
 
 
-def _facts(link: rtnetlink.Link | None, words: str) -> PortFacts:
+def _facts(route: Netlink, link: rtnetlink.Link | None, pipe: rtnetlink.Link | None, words: str) -> PortFacts:
     guard = words.split()[0] if words else ""
+    egress = _detour(route, link, pipe) if pipe else None
     if link is None:
-        return PortFacts(network=True, guard=guard)
+        return PortFacts(network=True, guard=guard, egress=egress)
     number = int(words.split()[1]) if words else 0
     if number != rules.OPEN and number % rules.STATELESS != link.index:
         guard = guard and f"{guard} of an earlier tap"  # same name, another link: the filter does not know it
     return PortFacts(
-        network=True, tap=True, attached=link.master == BRIDGE_INDEX, up=link.up, mtu=link.mtu, roams=link.learning, guard=guard
+        network=True,
+        tap=True,
+        attached=link.master == BRIDGE_INDEX,
+        up=link.up,
+        mtu=link.mtu,
+        roams=link.learning,
+        guard=guard,
+        egress=egress,
+        ingress=_queue(route, link),
     )
+
+
+def _queue(route: Netlink, link: rtnetlink.Link) -> Limit | None:
+    answer = route.get(shaper.get_queue(link.index)) if link.queue == "tbf" else None
+    return shaper.read_queue(answer) if answer else None
+
+
+def _detour(route: Netlink, link: rtnetlink.Link | None, pipe: rtnetlink.Link) -> Limit:
+    """The limit of what a guest sends; none that could be wanted when not everything is led there."""
+    limit = _queue(route, pipe)
+    led = link is not None and any(shaper.leads_to(each) == pipe.index for each in route.dump(shaper.get_detours(link.index)))
+    return limit if limit and led and pipe.up else HALF
 
 
 def apply(machine: Machine, want: PortWant, steps: Sequence[Step]) -> None:
@@ -66,10 +91,12 @@ def apply(machine: Machine, want: PortWant, steps: Sequence[Step]) -> None:
                 machine.namespaces.run(name, lambda: make_tap(tap))
             case "guard":
                 _guard(machine, want, name, tap)
+            case "limit":
+                _limit(machine, want, name, step.value)
             case "attach":
                 _attach(machine, want, name, tap)
             case "remove_tap":
-                _remove(machine, name, tap)
+                _remove(machine, want, name, tap)
             case "unguard":
                 _unguard(machine, want, name, tap)
 
@@ -135,10 +162,39 @@ def _attach(machine: Machine, want: PortWant, name: str, tap: str) -> None:
         )
 
 
-def _remove(machine: Machine, name: str, tap: str) -> None:
+def _limit(machine: Machine, want: PortWant, name: str, way: str) -> None:
+    """Limit what goes to a guest (ingress) or comes from it (egress), or do so no longer."""
+    limit: Limit | None = getattr(want.quality, way)
+    with machine.route(name) as route:
+        link = find(route, rules.tap_name(want.id))
+        if link is None:
+            raise HostError(f"port {want.id} has no tap yet")
+        if way == "ingress":
+            change = shaper.add_queue(link.index, limit) if limit else shaper.delete_queue(link.index)
+            route.request(change, ignore=() if limit else NO_QUEUE)
+            return
+        pipe = shaper.pipe_name(want.id)
+        if limit is None:
+            route.request(shaper.delete_entrance(link.index), shaper.delete_pipe(pipe), ignore=NO_QUEUE)
+            return
+        try:
+            route.request(shaper.add_pipe(pipe), ignore=(errno.EEXIST,))
+        except NetlinkError as error:
+            raise HostError(f"{error}. Bandwidth limits need the kernel module ifb: run `sudo modprobe ifb`") from None
+        made = find(route, pipe)
+        if made is None:
+            raise HostError(f"{pipe} is not there although it was just made")
+        route.request(shaper.add_queue(made.index, limit), rtnetlink.set_link(made.index, up=True))
+        route.request(shaper.delete_entrance(link.index), ignore=NO_QUEUE)
+        route.request(shaper.add_entrance(link.index), shaper.add_detour(link.index, made.index))
+
+
+def _remove(machine: Machine, want: PortWant, name: str, tap: str) -> None:
     with machine.route(name) as route:
         if link := find(route, tap):
             route.request(rtnetlink.delete_link(link.index), ignore=(errno.ENODEV,))
+        if pipe := find(route, shaper.pipe_name(want.id)):
+            route.request(rtnetlink.delete_link(pipe.index), ignore=(errno.ENODEV,))
 
 
 def _unguard(machine: Machine, want: PortWant, name: str, tap: str) -> None:

@@ -31,7 +31,7 @@ _NEIGHBOUR = struct.Struct("=BBHiHBB")
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One network device. `learning`: whether its bridge learns MACs behind it (True when it is on none)."""
+    """One network device. `learning`: whether its bridge learns MACs behind it (True when it is on none); `queue`: its root qdisc."""
 
     index: int
     name: str
@@ -40,6 +40,7 @@ class Link:
     mac: str
     master: int
     learning: bool
+    queue: str = ""
 
 
 def _family(address: ipaddress.IPv4Address | ipaddress.IPv6Address | ipaddress.IPv4Network | ipaddress.IPv6Network) -> int:
@@ -125,6 +126,7 @@ def read_link(payload: bytes) -> Link:
         mac=found.get(1, b"").hex(":"),
         master=struct.unpack("=I", found[10])[0] if 10 in found else 0,
         learning=port.get(LEARNING, b"\1") != b"\0",
+        queue=text(found.get(6, b"")),
     )
 
 

@@ -12,13 +12,15 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 
+from pileus.drivers.linuxnet import pace
 from pileus.network.host import METADATA, METADATA6, Chains, Members, Part, PortWant, Rule, digest
 
 TABLE = "pileus"
-VERSION = 1  # of the texts below: a change of what they mean rewrites what an older Pileus left
+VERSION = 2  # of the texts below: a change of what they mean rewrites what an older Pileus left
 OPEN = 1  # the number of links whose packets are not judged here (index 1 is always lo's)
 LEG, UPLINK = "leg", "uplink"  # such links besides some taps: routers' legs, which begin so, and the wire to the outside
 STATELESS = 1 << 30  # added to the number of a port whose groups do not keep track of flows
+WAYS = (("out", "egress"), ("in", "ingress"))  # what begins a chain's name, and the map that leads to it
 SKELETON = "seal"  # the chain that seals a table's skeleton
 LINE = 200  # addresses in one command
 ANY4, ANY6 = "0.0.0.0/0", "::/0"
@@ -36,6 +38,9 @@ _SKELETON = f"""table bridge {TABLE} {{
  map guard {{
   type ifname : verdict;
  }}
+ map pace {{
+  type ifname : verdict;
+ }}
  chain prerouting {{
   type filter hook prerouting priority -200; policy drop;
   meta mark set iifname map @number
@@ -47,6 +52,7 @@ _SKELETON = f"""table bridge {TABLE} {{
   type filter hook forward priority -200; policy drop;
   meta mark set 0
   meta mark set oifname map @number
+  oifname vmap @pace
   meta mark != 0 accept
   oifname "{LEG}*" meta mark set {OPEN} accept
   oifname "{UPLINK}" meta mark set {OPEN} accept
@@ -131,32 +137,33 @@ def port_seal(tap: str) -> str:
 
 
 def port_words(want: PortWant, index: int) -> str:
-    """What a port's seal says: the digest, and the number by which it is known."""
-    return f"{want.guard} {port_number(want, index)}"
+    """What a port's seal says: the digest, the number by which it is known, and what else is to be taken away with it."""
+    return f"{want.guard} {port_number(want, index)}{pace.words(want)}"
 
 
 def port_number(want: PortWant, index: int) -> int:
     return OPEN if not want.secure else index if want.stateful else index + STATELESS
 
 
-def _open(tap: str) -> str:
-    """Let everything pass to and from a tap."""
-    return f'add element bridge {TABLE} number {{ "{tap}" : {OPEN} }}\nadd element bridge {TABLE} guard {{ "{tap}" : accept }}\n'
-
-
 def guard(want: PortWant, index: int, before: str = "") -> str:
     """Guard a port's tap. `before`: what its seal says now, empty when there is none."""
     tap, number = tap_name(want.id), port_number(want, index)
-    if not want.secure:
-        return unguard(tap, before) + _open(tap) + seal(port_seal(tap), port_words(want, index), is_new=True)
     text = _clear(tap, before)
-    text += _chain("bridge", f"from_{tap}", antispoof(want))
-    text += _chain("inet", f"out_{tap}", _jumps(want.groups, "out"))
-    text += _chain("inet", f"in_{tap}", _jumps(want.groups, "in"))
+    own = antispoof(want) if want.secure else ["accept"]
+    text += _chain("bridge", f"from_{tap}", [*pace.outward(want.quality), *own])
     text += f'add element bridge {TABLE} number {{ "{tap}" : {number} }}\n'
     text += f'add element bridge {TABLE} guard {{ "{tap}" : goto from_{tap} }}\n'
-    text += f"add element inet {TABLE} egress {{ {number} : goto out_{tap} }}\n"
-    text += f"add element inet {TABLE} ingress {{ {number} : goto in_{tap} }}\n"
+    if inward := pace.inward(want.quality):
+        text += _chain("bridge", f"to_{tap}", inward)
+        text += f'add element bridge {TABLE} pace {{ "{tap}" : jump to_{tap} }}\n'
+    elif pace.is_paced(before):
+        text += f"delete chain bridge {TABLE} to_{tap}\n"
+    if number != OPEN:
+        for way, hook in WAYS:
+            text += _chain("inet", f"{way}_{tap}", _jumps(want.groups, way))
+            text += f"add element inet {TABLE} {hook} {{ {number} : goto {way}_{tap} }}\n"
+    elif before and _number(before) != OPEN:
+        text += "".join(f"delete chain inet {TABLE} {way}_{tap}\n" for way, _ in WAYS)
     return text + seal(port_seal(tap), port_words(want, index), is_new=not before)
 
 
@@ -164,10 +171,11 @@ def unguard(tap: str, before: str) -> str:
     """Take a port's guard away; then nothing passes."""
     if not before:
         return ""
-    text = _clear(tap, before)
+    text = _clear(tap, before) + f"delete chain bridge {TABLE} from_{tap}\n"
+    if pace.is_paced(before):
+        text += f"delete chain bridge {TABLE} to_{tap}\n"
     if _number(before) != OPEN:
-        chains = (("bridge", f"from_{tap}"), ("inet", f"in_{tap}"), ("inet", f"out_{tap}"))
-        text += "".join(f"delete chain {family} {TABLE} {chain}\n" for family, chain in chains)
+        text += "".join(f"delete chain inet {TABLE} {way}_{tap}\n" for way, _ in WAYS)
     return text + f"delete chain inet {TABLE} {port_seal(tap)}\n"
 
 
@@ -177,8 +185,10 @@ def _clear(tap: str, before: str) -> str:
         return ""
     number = _number(before)
     text = f'delete element bridge {TABLE} number {{ "{tap}" }}\ndelete element bridge {TABLE} guard {{ "{tap}" }}\n'
+    if pace.is_paced(before):
+        text += f'delete element bridge {TABLE} pace {{ "{tap}" }}\n'
     if number != OPEN:
-        text += "".join(f"delete element inet {TABLE} {way} {{ {number} }}\n" for way in ("egress", "ingress"))
+        text += "".join(f"delete element inet {TABLE} {hook} {{ {number} }}\n" for _, hook in WAYS)
     return text
 
 

@@ -173,14 +173,9 @@ def _check(ctx: Context, policy_id: str, kind: str, values: Row) -> None:
         if rule["type"] == kind and (len(ways) == 1 or "any" in ways):
             words = f"Rule {kind} conflicts with rule {rule['id']} which already exists in QoS Policy {policy_id}."
             raise Conflict(words, type="QoSRulesConflict")
-        for mine, other, too_much in (
-            ("max_kbps", "min_kbps", lambda new, old: old > new),
-            ("min_kbps", "max_kbps", lambda new, old: old < new),
-            ("max_kpps", "min_kpps", lambda new, old: old > new),
-            ("min_kpps", "max_kpps", lambda new, old: old < new),
-        ):
+        for mine, other in (("max_kbps", "min_kbps"), ("min_kbps", "max_kbps"), ("max_kpps", "min_kpps"), ("min_kpps", "max_kpps")):
             new, old = values.get(mine), rule[other]
-            if new is not None and old is not None and len(ways) == 1 and too_much(new, old):
+            if new is not None and old is not None and len(ways) == 1 and (old > new if mine.startswith("max") else old < new):
                 raise Conflict(
                     f"Unable to add the rule with value {new} to the policy {policy_id} as the existing rule of type"
                     f" {rule['type']} has value {old}.",

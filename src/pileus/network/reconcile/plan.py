@@ -2,7 +2,7 @@
 
     network         make_namespace, set_bridge, load_rules, add_/drop_address (value: CIDR), add_/drop_route (prefix on the link),
                     add_uplink, drop_uplink, remove
-    port            make_tap, guard, attach, remove_tap, unguard
+    port            make_tap, guard, limit (value: egress or ingress), attach, remove_tap, unguard
     security_group  load_part (network, Part), drop_part (network, name of the part)
     router          make_namespace, load_rules, add_leg (Leg), drop_leg (port), set_leg (port, up, mtu, mac),
                     add_/drop_address (port, CIDR), add_/drop_route (Route), add_/drop_neighbour (Neighbour), remove
@@ -90,7 +90,7 @@ def plan_port(want: PortWant, facts: PortFacts | None) -> list[Step]:
     if facts is None or not facts.network:
         return []
     if want.gone or not want.tap:
-        return [*([Step("remove_tap")] if facts.tap else []), *([Step("unguard")] if facts.guard else [])]
+        return [*([Step("remove_tap")] if facts.tap or facts.egress else []), *([Step("unguard")] if facts.guard else [])]
     return [step for rule in PORT_RULES for step in rule(want, facts)]
 
 
@@ -103,13 +103,20 @@ def _guard(want: PortWant, facts: PortFacts) -> list[Step]:
     return [] if facts.tap and facts.guard == want.guard else [Step("guard")]
 
 
+def _limits(want: PortWant, facts: PortFacts) -> list[Step]:
+    """Before anything passes; a new tap has none."""
+    wanted = {"egress": want.quality.egress, "ingress": want.quality.ingress}
+    have = {"egress": facts.egress, "ingress": facts.ingress if facts.tap else None}
+    return [Step("limit", way) for way in wanted if wanted[way] != have[way]]
+
+
 def _attach(want: PortWant, facts: PortFacts) -> list[Step]:
     """After the guard, so that nothing passes unguarded; again when the MAC may have changed."""
     as_wanted = facts.tap and facts.attached and (facts.up, facts.mtu, facts.roams) == (want.up, want.mtu, want.roams)
     return [] if as_wanted and facts.guard == want.guard else [Step("attach")]
 
 
-PORT_RULES = (_tap, _guard, _attach)
+PORT_RULES = (_tap, _guard, _limits, _attach)
 
 
 # -- security group -------------------------------------------------------------------------------------------------------------

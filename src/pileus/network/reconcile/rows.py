@@ -23,6 +23,7 @@ from pileus.network.host import (
     RouterWant,
     Rule,
 )
+from pileus.network.reconcile.quality import quality_of
 from pileus.network.types.rules import number_of
 
 INTERFACE, GATEWAY, PLACE, FOOT = "network:router_interface", "network:router_gateway", "network:floatingip", "network:dhcp"
@@ -93,6 +94,7 @@ def port_want(store: Store, row: Row) -> PortWant:
         secure=bool(row["port_security_enabled"]),
         groups=tuple(group["id"] for group in groups),
         stateful=all(group["stateful"] for group in groups),
+        quality=quality_of(store, row["qos_policy_id"] or (network["qos_policy_id"] if network else None)),
     )
 
 
