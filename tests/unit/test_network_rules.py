@@ -69,7 +69,8 @@ def test_a_guard_is_replaced_as_a_whole() -> None:
     assert f"ingress {{ {7 + rules.STATELESS} : goto" in stateless
     open_ = rules.guard(PortWant(id="p" * 36, network_id="n", mac="fa:16:3e:00:00:01", secure=False), 7)
     assert f'number {{ "tapppppppppppp" : {rules.OPEN} }}' in open_
-    assert "goto" not in open_
+    assert "add rule bridge pileus from_tapppppppppppp accept\n" in open_
+    assert "inet pileus egress" not in open_
 
 
 def test_names_fit() -> None:

@@ -204,9 +204,7 @@ class Reconciler:
         steps = plan_port(want, facts)
         await self.driver.apply(want, steps)
         if not want.gone:
-            network = self.store.get("network", want.network_id)
-            up = wanted and want.up and bool(network and network["admin_state_up"])
-            self._note("port", want.id, {"status": "ACTIVE" if up else "DOWN", "host_error": None})
+            self._note("port", want.id, {"status": rows.port_status(self.store, want), "host_error": None})
         await self._tell(want, facts, Told(want.guard, want.groups) if wanted else Told())
         if want.gone:
             self._forget_port(want.id)

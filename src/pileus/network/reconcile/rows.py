@@ -98,6 +98,13 @@ def port_want(store: Store, row: Row) -> PortWant:
     )
 
 
+def port_status(store: Store, want: PortWant) -> str:
+    """What a port on which nothing is left to be done is: a guest's frames pass, or they do not."""
+    network = store.get("network", want.network_id)
+    up = want.tap and want.up and not want.gone and network and network["admin_state_up"]
+    return "ACTIVE" if up else "DOWN"
+
+
 def addresses_of(store: Store, port_id: str) -> list[str]:
     return [ip["ip_address"] for ip in store.find("fixed_ip", {"port_id": port_id}, order="position")]
 

@@ -85,7 +85,7 @@ class Start:
             assert facts is None or isinstance(facts, PortFacts)
             if want.tap and facts and facts.guard == want.guard:
                 self._memory.told[row["id"]] = Told(want.guard, want.groups)  # all groups are compared below
-            settled = facts is not None and not plan_port(want, facts) and row["status"] == "ACTIVE"
+            settled = facts is not None and not plan_port(want, facts) and row["status"] == rows.port_status(self._store, want)
             if not settled or row["gone"]:
                 self._cloud.wake_now("port", row["id"])
             if count % TURN == TURN - 1:

@@ -207,24 +207,28 @@ KNOWN: dict[str, tuple[str, str, str]] = {
 KNOWN |= extensions_sharing.KNOWN | extensions_port.KNOWN
 
 # What no field shows: behaviours of the API, and resources that are not field tables.
-BEHAVIOURS = extensions_sharing.BEHAVIOURS | extensions_port.BEHAVIOURS | frozenset(
-    {
-        "agent",
-        "availability_zone",
-        "empty-string-filtering",
-        "filter-validation",
-        "ip-substring-filtering",
-        "net-mtu-writable",
-        "network-ip-availability",
-        "pagination",
-        "port-mac-address-regenerate",
-        "port-security-groups-filtering",
-        "quota_details",
-        "quotas",
-        "revision-if-match",
-        "service-type",
-        "sorting",
-    }
+BEHAVIOURS = (
+    extensions_sharing.BEHAVIOURS
+    | extensions_port.BEHAVIOURS
+    | frozenset(
+        {
+            "agent",
+            "availability_zone",
+            "empty-string-filtering",
+            "filter-validation",
+            "ip-substring-filtering",
+            "net-mtu-writable",
+            "network-ip-availability",
+            "pagination",
+            "port-mac-address-regenerate",
+            "port-security-groups-filtering",
+            "quota_details",
+            "quotas",
+            "revision-if-match",
+            "service-type",
+            "sorting",
+        }
+    )
 )
 
 
