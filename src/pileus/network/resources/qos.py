@@ -33,17 +33,17 @@ def _way(values: tuple[str, ...], alias: str) -> Field:
     )
 
 
-KINDS: dict[str, Resource] = {
-    "bandwidth_limit": _kind("bandwidth_limit", _number("max_kbps"), _number("max_burst_kbps", 0), _way(ONE_WAY, DIRECTION)),
-    "dscp_marking": _kind(
-        "dscp_marking",
-        Field("dscp_mark", Whole(values=DSCP_MARKS), show="dscp_mark", create="required", update=True, filter=True, sort=True),
-    ),
-    "minimum_bandwidth": _kind("minimum_bandwidth", _number("min_kbps"), _way(ONE_WAY, "qos-bw-minimum-ingress")),
-    "packet_rate_limit": _kind(
-        "packet_rate_limit", _number("max_kpps", alias="qos-pps"), _number("max_burst_kpps", 0), _way(ONE_WAY, "qos-pps")
-    ),
-    "minimum_packet_rate": _kind("minimum_packet_rate", _number("min_kpps", alias="qos-pps-minimum"), _way(ANY_WAY, "qos-pps-minimum")),
+BANDWIDTH_LIMIT = _kind("bandwidth_limit", _number("max_kbps"), _number("max_burst_kbps", 0), _way(ONE_WAY, DIRECTION))
+DSCP_MARKING = _kind(
+    "dscp_marking",
+    Field("dscp_mark", Whole(values=DSCP_MARKS), show="dscp_mark", create="required", update=True, filter=True, sort=True),
+)
+MINIMUM_BANDWIDTH = _kind("minimum_bandwidth", _number("min_kbps"), _way(ONE_WAY, "qos-bw-minimum-ingress"))
+PACKET_RATE_LIMIT = _kind("packet_rate_limit", _number("max_kpps", alias="qos-pps"), _number("max_burst_kpps", 0), _way(ONE_WAY, "qos-pps"))
+MINIMUM_PACKET_RATE = _kind("minimum_packet_rate", _number("min_kpps", alias="qos-pps-minimum"), _way(ANY_WAY, "qos-pps-minimum"))
+KINDS = {
+    kind.key.removesuffix("_rule"): kind
+    for kind in (BANDWIDTH_LIMIT, DSCP_MARKING, MINIMUM_BANDWIDTH, PACKET_RATE_LIMIT, MINIMUM_PACKET_RATE)
 }
 
 
