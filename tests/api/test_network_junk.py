@@ -71,6 +71,8 @@ async def examples(net: Client) -> dict[str, dict[str, Any]]:
         "rbac_policy": {"object_type": "network", "object_id": made["network_id"], "target_tenant": "t", "action": "access_as_shared"},
         "address_group": {},
         "policy": {},
+        "address_scope": {"ip_version": 4},
+        "subnetpool": {"name": "p", "prefixes": ["10.0.0.0/8"]},
     }
     unlimited = dict.fromkeys(("network", "router", "floatingip", "port", "security_group", "rbac_policy"), -1)
     await net("PUT", f"{N}/quotas/{made['project_id']}", {"quota": unlimited})

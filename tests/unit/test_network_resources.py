@@ -29,7 +29,7 @@ from pileus.openstack.listing import Listing
 # what is handed to an action without being a column of the same name
 ELSEWHERE = {
     "network": {"tenant_id", "availability_zone_hints"},
-    "subnet": {"tenant_id", "prefixlen"},
+    "subnet": {"tenant_id", "prefixlen", "use_default_subnetpool"},
     "port": {"tenant_id", "fixed_ips", "security_groups"},
     "router": {"tenant_id", "external_gateway_info", "availability_zone_hints"},
     "floating_ip": {"tenant_id", "subnet_id"},
@@ -39,6 +39,8 @@ ELSEWHERE = {
     "rbac_policy": {"tenant_id"},
     "qos_policy": {"tenant_id", "shared"},
     "qos_rule": set(),
+    "address_scope": {"tenant_id", "shared"},
+    "subnetpool": {"tenant_id", "shared"},
 }
 
 

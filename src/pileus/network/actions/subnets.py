@@ -14,7 +14,8 @@ from pileus.network.actions.addresses import AUTOMATIC, ROUTER_OWNERS, default_p
 from pileus.network.actions.networks import check_mtu
 from pileus.network.actions.quotas import spend
 from pileus.network.actions.removal import AUTO_DELETED, remove_port, remove_subnet
-from pileus.network.actions.scope import Page, absent, bump, change, columns, find, fresh, owner, page, restrict
+from pileus.network.actions.scope import Page, bump, change, columns, find, fresh, owner, page, restrict
+from pileus.network.actions.subnetpools import allocate, check_affinity, default_pool
 from pileus.network.resources import SUBNET, SUBNET_ADMIN
 from pileus.network.types import IPNetwork, bad_request, invalid_input
 from pileus.openstack.listing import Listing
@@ -38,19 +39,22 @@ def list_subnets(ctx: Context, listing: Listing) -> Page:
 
 @allow(PROJECT_MEMBER, "create_subnet")
 def create_subnet(ctx: Context, values: Row) -> Row:
-    """A subnet on a network of the caller's. Raises BadRequest for a range that overlaps another on the same network, and OverQuota."""
+    """A subnet on a network of the caller's. Raises BadRequest for a range that overlaps another on the same network, and OverQuota.
+
+    Out of a pool it is any free range, or the one asked for.
+    """
     restrict(ctx, SUBNET, "create", values, SUBNET_ADMIN)
     project = owner(ctx, values)
     network = find(ctx, "network", values["network_id"])
     if not ctx.is_admin and network["project_id"] != ctx.project_id:
         forbid("create_subnet")
-    _check_source(values)
-    cidr = ipaddress.ip_network(values["cidr"])
-    _check(values, cidr, None)
-    check_mtu(network["id"], values["ip_version"], network["mtu"])
-    gateway = values.get("gateway_ip", _first(cidr))
-    pools = _pools(values.get("allocation_pools"), cidr, gateway)
     with ctx.store.transaction():
+        values["cidr"] = _range_for(ctx, network, project, values)
+        cidr = ipaddress.ip_network(values["cidr"])
+        _check(values, cidr, None)
+        check_mtu(network["id"], values["ip_version"], network["mtu"])
+        gateway = values.get("gateway_ip", _first(cidr))
+        pools = _pools(values.get("allocation_pools"), cidr, gateway)
         spend(ctx, project, "subnet")
         _check_overlap(ctx, network["id"], cidr)
         row = {**fresh(ctx), **columns({**values, "allocation_pools": pools}, PACK), "project_id": project, "gateway_ip": gateway}
@@ -61,14 +65,27 @@ def create_subnet(ctx: Context, values: Row) -> Row:
     return find(ctx, "subnet", row["id"])
 
 
-def _check_source(values: Row) -> None:
-    prefixlen, pool = values.pop("prefixlen", None), values.pop("subnetpool_id", None)
-    if prefixlen is not None and values.get("cidr"):
+def _range_for(ctx: Context, network: Row, project: str, values: Row) -> str:
+    """The range of a new subnet: the one asked for, or one out of a pool, which `values` then names."""
+    length, default = values.pop("prefixlen", None), values.pop("use_default_subnetpool", None)
+    cidr, pool_id = values.get("cidr"), values.get("subnetpool_id")
+    if length is not None and cidr:
         raise bad_request("subnets", "cidr and prefixlen must not be supplied together")
-    if pool:
-        raise absent("subnetpool", pool)
-    if not values.get("cidr"):
+    if default and pool_id:
+        raise bad_request("subnets", "subnetpool_id and use_default_subnetpool cannot both be specified")
+    pool = default_pool(ctx, values["ip_version"]) if default else find(ctx, "subnetpool", pool_id) if pool_id else None
+    if pool is None and not cidr:
         raise bad_request("subnets", "a subnetpool must be specified in the absence of a cidr")
+    check_affinity(ctx, network["id"], values["ip_version"], pool)
+    if pool is None:
+        return str(cidr)
+    if pool["ip_version"] != values["ip_version"]:
+        words = f"Cannot allocate IPv{values['ip_version']} subnet from IPv{pool['ip_version']} subnet pool"
+        raise bad_request("subnets", words)
+    if values.get("allocation_pools") is not None and not cidr:
+        raise bad_request("subnets", "allocation_pools allowed only for specific subnet requests.")
+    values["subnetpool_id"] = pool["id"]
+    return allocate(ctx, pool, project, cidr, length)
 
 
 def _first(cidr: IPNetwork) -> str | None:

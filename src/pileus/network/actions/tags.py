@@ -22,6 +22,8 @@ TAGGED = {  # collection -> table
     "address-groups": "address_group",
     "policies": "qos_policy",
     "qos/policies": "qos_policy",
+    "address-scopes": "address_scope",
+    "subnetpools": "subnetpool",
 }
 TAG = Text(max=255)
 

@@ -292,8 +292,8 @@ class Reconciler:
         ready = all(leg.network_id in there for leg in want.legs)
         self._note("router", want.id, {"host_status": "ACTIVE" if ready else "BUILD", "host_error": None})
         for leg in want.legs:
-            up = leg.network_id in there and want.up
-            self._note("port", leg.port_id, {"status": "ACTIVE" if up else "DOWN", "host_error": None})
+            there_too = leg.network_id in there  # the leg is in place, also while its router is switched off
+            self._note("port", leg.port_id, {"status": "ACTIVE" if there_too else "DOWN", "host_error": None})
         translated = {(item.address, item.fixed) for item in want.floating} if ready and want.up else set()
         for floating in self.store.find("floating_ip", {"router_id": want.id}):
             is_there = (floating["floating_ip_address"], floating["fixed_ip_address"]) in translated

@@ -2,6 +2,7 @@
 
 from pileus.network.resources.address_groups import ADDRESS_GROUP
 from pileus.network.resources.networks import NETWORK, NETWORK_ADMIN, SUBNET, SUBNET_ADMIN
+from pileus.network.resources.pools import ADDRESS_SCOPE, SUBNETPOOL
 from pileus.network.resources.ports import PORT, PORT_ADMIN
 from pileus.network.resources.qos import KINDS as QOS_RULES
 from pileus.network.resources.qos import QOS_POLICY
@@ -18,6 +19,8 @@ ALL = (
     SECURITY_GROUP,
     RULE,
     ADDRESS_GROUP,
+    ADDRESS_SCOPE,
+    SUBNETPOOL,
     RBAC_POLICY,
     QOS_POLICY,
     *QOS_RULES.values(),
@@ -25,6 +28,7 @@ ALL = (
 
 __all__ = [
     "ADDRESS_GROUP",
+    "ADDRESS_SCOPE",
     "ALL",
     "FLOATING_IP",
     "FLOATING_IP_ADMIN",
@@ -39,5 +43,6 @@ __all__ = [
     "RULE",
     "SECURITY_GROUP",
     "SUBNET",
+    "SUBNETPOOL",
     "SUBNET_ADMIN",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.kit.context import Context
-from pileus.kit.resource import Field, Resource, children, constant, flag, unpacked
+from pileus.kit.resource import Field, Resource, Show, constant, flag, unpacked
 from pileus.kit.store import Row, Store
 from pileus.network.resources.fields import Sparse, admin_only, head, tail
 from pileus.network.resources.qos import policy_id
@@ -16,10 +16,22 @@ IPV6_MODES = ("dhcpv6-stateful", "dhcpv6-stateless", "slaac")
 
 
 def subnets_of(store: Store, rows: list[Row]) -> None:
-    """Relation: `subnets`, the ids of each network's subnets."""
-    found = children(store, "subnet", "network_id", rows)
+    """Relation: `subnets`, the ids of each network's subnets, and `scopes`, the address scopes that they are in, by protocol."""
+    by_id = {row["id"]: row for row in rows}
     for row in rows:
-        row["subnets"] = [each["id"] for each in found.get(row["id"], ())]
+        row["subnets"], row["scopes"] = [], {}
+    marks = ", ".join("?" * len(rows))
+    columns, joined = "s.id, s.network_id, s.ip_version, p.address_scope_id", "subnet s LEFT JOIN subnetpool p ON p.id = s.subnetpool_id"
+    sql = f"SELECT {columns} FROM {joined} WHERE s.network_id IN ({marks}) ORDER BY s.rowid"  # noqa: S608 - marks only
+    for each in store.query(sql, *by_id):
+        row = by_id[each["network_id"]]
+        row["subnets"].append(each["id"])
+        if each["address_scope_id"]:
+            row["scopes"][each["ip_version"]] = each["address_scope_id"]
+
+
+def scope(version: int) -> Show:
+    return lambda row, ctx: row["scopes"].get(version)
 
 
 def status(row: Row, ctx: Context) -> str:
@@ -57,8 +69,8 @@ NETWORK = Sparse(
         Field("qos_policy_id", Id(null=True), show=policy_id, create=True, update=True, filter=True, alias="qos"),
         Field("availability_zone_hints", ListOf(Text()), show=constant([]), create=True, alias="network_availability_zone"),
         Field("availability_zones", show=constant([]), alias="network_availability_zone"),
-        Field("ipv4_address_scope", show=constant(None)),
-        Field("ipv6_address_scope", show=constant(None)),
+        Field("ipv4_address_scope", show=scope(4), alias="address-scope"),
+        Field("ipv6_address_scope", show=scope(6), alias="address-scope"),
         Field(
             "provider:network_type",
             Text(null=True),
@@ -112,6 +124,7 @@ SUBNET = Resource(
         Field("network_id", Id(), show="network_id", create="required", filter=True, sort=True),
         Field("subnetpool_id", Id(null=True), show="subnetpool_id", create=True, filter=True, sort=True),
         Field("prefixlen", Whole(min=0), create=True),
+        Field("use_default_subnetpool", Flag(), create=True, default=False, alias="default-subnetpools"),
         Field("cidr", Cidr(), show="cidr", create=True, filter=True, sort=True),
         Field("gateway_ip", Address(null=True), show="gateway_ip", create=True, update=True, filter=True, sort=True),
         Field("enable_dhcp", Flag(), show=flag("enable_dhcp"), create=True, update=True, default=True, filter=True, sort=True),

@@ -5,7 +5,19 @@ A value is converted first and validated then: a Mismatch with rule CONVERT is w
 Not here: checks that need another attribute or a row (actions).
 """
 
-from pileus.network.types.many import AddressPairs, Anyhow, DhcpOptions, FixedIps, Gateway, ListOf, Nameservers, Pools, Prefixes, Routes
+from pileus.network.types.many import (
+    AddressPairs,
+    Anyhow,
+    DhcpOptions,
+    FixedIps,
+    Gateway,
+    ListOf,
+    Nameservers,
+    PoolPrefixes,
+    Pools,
+    Prefixes,
+    Routes,
+)
 from pileus.network.types.rules import Ethertype, PortNumber, Prefix, Protocol
 from pileus.network.types.scalar import (
     Address,
@@ -44,6 +56,7 @@ __all__ = [
     "Nameservers",
     "ObjectType",
     "OneOf",
+    "PoolPrefixes",
     "Pools",
     "PortNumber",
     "Prefix",

@@ -100,6 +100,13 @@ class Prefixes:
         return {"type": ["array", "null"], "items": Cidr().schema(), "uniqueItems": True}
 
 
+class PoolPrefixes(Prefixes):
+    """The same for a pool, where one range alone needs no list."""
+
+    def parse(self, value: Any, /) -> list[str]:
+        return super().parse([value] if isinstance(value, str) else value)
+
+
 class Nameservers:
     """Different IP addresses."""
 
