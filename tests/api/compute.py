@@ -35,6 +35,7 @@ HOST: dict[str, Any] = {
     "vcpus": 2,
     "disk_gb": 100,
     "uid_count": 100,
+    "nic_count": 4,
     "cpu_features": ("sse2", "avx"),
 }
 

@@ -72,9 +72,6 @@ async def test_addresses_and_interfaces(nova: Client) -> None:
     one = await nova("GET", f"{C}/servers/{id}/os-interface/{port['port_id']}", token="alice")
     assert one["interfaceAttachment"] == port
     assert (await nova("GET", f"{C}/servers/{id}/os-interface/none", token="alice")).status == 404
-    plug = await nova("POST", f"{C}/servers/{id}/os-interface", {"interfaceAttachment": {"net_id": net}}, token="alice")
-    assert plug.status == 501
-    assert (await nova("DELETE", f"{C}/servers/{id}/os-interface/{port['port_id']}", token="alice")).status == 501
 
 
 async def test_volumes_are_none(nova: Client) -> None:

@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import fcntl
 import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pileus.compute.host import GIB, NOTHING, Disk, Facts, Guest, Guests, Process, Step, Unfit, Want, name_of, plan
+from pileus.compute.host import (
+    GIB,
+    NOTHING,
+    SLOTS,
+    Disk,
+    Facts,
+    Guest,
+    Guests,
+    Nic,
+    Process,
+    Refused,
+    Step,
+    Unfit,
+    Want,
+    name_of,
+    plan,
+)
 from pileus.drivers.disks.servers import ServerDisks
 from pileus.drivers.fake.compute import FakeGuests
 from pileus.drivers.fake.host import FakeHost
@@ -29,6 +49,8 @@ ID, OTHER = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-000
 IMAGE, KERNEL = "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"
 DISK = Disk(IMAGE, 1, KERNEL)
 GUEST = Guest("a name, with a comma", 64, 1, cmdline="quiet", uid=4711)
+CLONE_NEWNET = 0x40000000
+TUNSETIFF, TAP_FLAGS = 0x400454CA, 0x5002  # IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
 SECONDS = 20.0  # until what must happen has happened, on a loaded machine
 
 
@@ -72,7 +94,11 @@ def fake_rig(path: Path) -> Rig:
     async def power_off(id: str) -> None:
         guests.end(id, 0)
 
-    return Rig(guests, lambda: FakeGuests(FakeHost(path / "host.json")), power_off, lambda id: guests.end(id, -9), False, path)
+    def again() -> FakeGuests:
+        host.close()  # what it would have written a moment later
+        return FakeGuests(FakeHost(path / "host.json"))
+
+    return Rig(guests, again, power_off, lambda id: guests.end(id, -9), False, path)
 
 
 def make_base(data: Path, size: str) -> None:
@@ -86,6 +112,20 @@ def status_of(pid: int) -> dict[str, str]:
     return {**dict(line.split(":\t", 1) for line in lines if ":\t" in line), "argv": command}
 
 
+def open_tap(port: str) -> int:
+    """A tap in a network namespace that ends with its descriptor."""
+
+    def make() -> int:
+        if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "unshare")
+        fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", b"tap0", TAP_FLAGS))
+        return fd
+
+    with ThreadPoolExecutor(1) as alone:
+        return alone.submit(make).result()
+
+
 def qemu_rig(path: Path, holder: LocalHolder) -> Rig:
     for folder in ("images", "base"):
         (path / folder).mkdir()
@@ -96,7 +136,7 @@ def qemu_rig(path: Path, holder: LocalHolder) -> Rig:
         file.chmod(0o444)
 
     def driver() -> QemuGuests:
-        return QemuGuests(holder, ServerDisks(path), lambda port: os.open(os.devnull, os.O_RDWR), data=path, cache=path, accel="tcg")
+        return QemuGuests(holder, ServerDisks(path), open_tap, data=path, cache=path, accel="tcg")
 
     guests = driver()
 
@@ -370,3 +410,50 @@ async def test_what_a_killed_control_plane_left_half_done_is_done_again(qemu: Ri
     facts = await qemu.bring("on", drive={"a": b"b"})
     assert (list(facts.living), facts.disk, facts.drive) == ([1], GIB, True)
     assert name_of(ID, 1) == f"server-{ID}.1"
+
+
+# -- network cards of a guest that runs ------------------------------------------------------------------------------------------
+
+
+def card(n: int) -> Nic:
+    return Nic(f"00000000-0000-0000-0000-0000000000{n:02x}", f"fa:16:3e:00:00:{n:02x}", 1450)
+
+
+async def test_cards_are_plugged_into_a_guest_that_runs(rig: Rig) -> None:
+    first = await rig.bring("on")
+    assert first.nics == frozenset()
+    for n in (1, 2, 1):  # harmless when it is there
+        await rig.guests.apply(ID, [Step("plug", 1, nic=card(n))])
+    facts = await rig.facts()
+    assert facts.nics == {card(1).port, card(2).port}
+    assert facts.living == first.living
+    assert (await rig.again().observe(ID))[ID] == facts
+    assert (await rig.bring("off")).nics is None
+
+
+async def test_a_guest_that_does_not_let_go_keeps_its_card(rig: Rig) -> None:
+    """The tiny guest knows nothing of devices that come and go; the fake one is told not to."""
+    await rig.bring("on")
+    await rig.guests.apply(ID, [Step("plug", 1, nic=card(1))])
+    if isinstance(rig.guests, FakeGuests):
+        rig.guests.deaf = True
+    for _ in range(2):
+        await rig.guests.apply(ID, [Step("unplug", 1, port=card(1).port)])
+        assert (await rig.facts()).nics == {card(1).port}
+    await rig.guests.apply(ID, [Step("unplug", 1, port=card(9).port)])
+
+
+async def test_a_machine_has_so_many_places(rig: Rig) -> None:
+    await rig.bring("on")
+    await rig.guests.apply(ID, [Step("plug", 1, nic=card(n)) for n in range(SLOTS)])
+    with pytest.raises(Refused, match="are taken") as refused:
+        await rig.guests.apply(ID, [Step("plug", 1, nic=card(SLOTS))])
+    assert refused.value.port == card(SLOTS).port
+    assert len((await rig.facts()).nics or ()) == SLOTS
+
+
+async def test_nothing_is_plugged_into_a_guest_that_does_not_run(rig: Rig) -> None:
+    await rig.bring("on")
+    await rig.bring("off")
+    with pytest.raises(HostError):
+        await rig.guests.apply(ID, [Step("plug", 1, nic=card(1))])

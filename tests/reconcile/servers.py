@@ -74,9 +74,9 @@ class World:
     def records(self, id: str) -> list[tuple[str, str | None]]:
         return [(row["action"], row["result"]) for row in self.store.find("action_record", {"resource_id": id}, order="id")]
 
-    def _begin(self, id: str, action: str) -> None:
+    def _begin(self, id: str, action: str, request: str = "req") -> None:
         now = self.clock.now()
-        written = {"resource_id": id, "action": action, "request_id": "req", "user_id": "u", "project_id": "p", "started_at": now}
+        written = {"resource_id": id, "action": action, "request_id": request, "user_id": "u", "project_id": "p", "started_at": now}
         self.store.insert("action_record", written)
 
     def server(self, *, ports: int = 1, port_status: str = "ACTIVE", **columns: Any) -> str:
@@ -94,6 +94,24 @@ class World:
         self._begin(id, "create")
         return id
 
+    def attach(self, id: str, status: str = "ACTIVE", *, seconds: int = 60) -> str:
+        """What attaching writes, for a server that is on; the port's id."""
+        port = self.port(id, status)
+        self.store.update("server", id, {"own_ports": json.dumps([*json.loads(self.row(id)["own_ports"]), port])})
+        self._move(id, port, "attach", seconds)
+        return port
+
+    def detach(self, id: str, port: str, *, seconds: int = 60) -> None:
+        """What detaching writes, for a server that is on."""
+        self._move(id, port, "detach", seconds)
+
+    def _move(self, id: str, port: str, verb: str, seconds: int) -> None:
+        request = f"req-{uuid.uuid4()}"
+        self._begin(id, f"{verb}_interface", request)
+        self.store.delete("interface", {"port_id": port})
+        wish = {"port_id": port, "server_id": id, "verb": verb, "request_id": request}
+        self.store.insert("interface", {**wish, "deadline": self.clock.now() + seconds * 1_000_000})
+
     def port(self, server: str, status: str = "ACTIVE") -> str:
         id, now = str(uuid.uuid4()), self.clock.now()
         self.clock.turn(0.001)
@@ -102,7 +120,7 @@ class World:
             "port",
             {
                 "id": id, "network_id": NETWORK, "project_id": "p", "mac_address": mac, "device_id": server, "device_owner": "compute:nova",
-                "status": status, "created_at": now, "updated_at": now,
+                "binding_host": "pileus", "status": status, "created_at": now, "updated_at": now,
             },
         )  # fmt: skip
         return id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pileus.compute.host import Facts
 from pileus.errors import HostError
 from pileus.kit.loop import Killed
 from tests.reconcile.servers import World, world
@@ -20,6 +22,21 @@ def later(cloud: World) -> int:
     return cloud.clock.now() + 60_000_000
 
 
+PATIENT = 3600  # seconds: longer than anything here takes
+
+
+def attach(cloud: World, id: str) -> dict[str, Any]:
+    cloud.attach(id, seconds=PATIENT)
+    return {}
+
+
+def replace_card(cloud: World, id: str) -> dict[str, Any]:
+    first = json.loads(cloud.row(id)["own_ports"])[0]
+    cloud.attach(id, seconds=PATIENT)
+    cloud.detach(id, first, seconds=PATIENT)
+    return {}
+
+
 VERBS: dict[str, Callable[[World, str], dict[str, Any]]] = {
     "create": lambda cloud, id: {},
     "stop": lambda cloud, id: {"power": "off", "soft": 1, "deadline": later(cloud), "task_state": "powering-off"},
@@ -28,6 +45,9 @@ VERBS: dict[str, Callable[[World, str], dict[str, Any]]] = {
     "reboot hard": lambda cloud, id: {"generation": 2, "soft": 0, "task_state": "rebooting_hard"},
     "resize": lambda cloud, id: {"generation": 2, "disk": 3, "task_state": "rebooting_hard"},
     "delete": lambda cloud, id: {"power": "gone", "task_state": "deleting"},
+    "attach and detach": lambda cloud, id: replace_card(cloud, id),
+    "attach and delete": lambda cloud, id: {"power": "gone", "task_state": "deleting"} | attach(cloud, id),
+    "attach and reboot": lambda cloud, id: {"generation": 2, "task_state": "rebooting_hard"} | replace_card(cloud, id),
 }
 ENDS = {
     "create": ("active", [1], 1),
@@ -37,6 +57,9 @@ ENDS = {
     "reboot hard": ("active", [2], 1),
     "resize": ("active", [2], 3),
     "delete": ("deleted", [], None),
+    "attach and detach": ("active", [1], 1),
+    "attach and delete": ("deleted", [], None),
+    "attach and reboot": ("active", [2], 1),
 }
 
 
@@ -46,7 +69,8 @@ async def asked(verb: str) -> tuple[World, str]:
     id = cloud.server(config_drive=1)
     if verb != "create":
         await cloud.settle(id)
-        cloud.ask(id, verb, **VERBS[verb](cloud, id))
+        if changes := VERBS[verb](cloud, id):
+            cloud.ask(id, verb, **changes)
     return cloud, id
 
 
@@ -63,6 +87,16 @@ async def check_end(cloud: World, id: str, verb: str) -> None:
     assert facts.disk == (None if gib is None else gib << 30)
     assert {result for _, result in cloud.records(id)} == {"Success"}
     assert cloud.host.part("guests").keys() == ({id} if gib else set())
+    check_cards(cloud, id, facts)
+
+
+def check_cards(cloud: World, id: str, facts: Facts) -> None:
+    """No wish is left, the guest has what its rows say, and what was given back is on its way out."""
+    assert cloud.store.find("interface") == []
+    kept = {port["id"] for port in cloud.store.find("port")}
+    assert kept == set(json.loads(cloud.row(id)["own_ports"]))
+    if facts.living:
+        assert facts.nics == kept
 
 
 async def steps_of(verb: str) -> int:
@@ -131,7 +165,15 @@ CHANGES: dict[str, Callable[[World, str], Any]] = {
     "break": lambda cloud, id: setattr(cloud.host, "fail_at", 2) or setattr(cloud.host, "failure", HostError("not now")),
     "kill": lambda cloud, id: setattr(cloud.host, "fail_at", 2) or setattr(cloud.host, "failure", Killed()),
     "time": lambda cloud, id: cloud.clock.turn(700),
+    "attach": lambda cloud, id: cloud.row(id)["power"] == "on" and cloud.attach(id),
+    "detach": lambda cloud, id: detach_one(cloud, id),
 }
+
+
+def detach_one(cloud: World, id: str) -> None:
+    own = json.loads(cloud.row(id)["own_ports"])
+    if own and cloud.row(id)["power"] == "on":
+        cloud.detach(id, own[-1])
 
 
 def end(cloud: World, id: str, status: int) -> None:
@@ -170,3 +212,4 @@ async def test_wishes_in_any_order_come_to_the_last_one(changes: list[tuple[str,
     assert not facts.ended
     assert row["task_state"] is None
     assert facts.folder == (last != "gone" and facts.disk is not None)
+    check_cards(cloud, id, facts)

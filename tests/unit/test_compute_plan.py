@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pileus.compute.host import GIB, NOTHING, Disk, Facts, Guest, Process, Step, Want, name_of, parse_name, plan
+from pileus.compute.host import GIB, NOTHING, Disk, Facts, Guest, Nic, Process, Step, Want, name_of, parse_name, plan
 
 ID = "00000000-0000-0000-0000-000000000001"
 DISK, GUEST = Disk("00000000-0000-0000-0000-000000000002", 2), Guest("one", 128, 1)
@@ -114,3 +114,20 @@ def test_names() -> None:
     assert parse_name(name_of(ID, 12)) == (ID, 12)
     assert parse_name("server-1.2") is None
     assert parse_name("dnsmasq") is None
+
+
+# -- network cards -------------------------------------------------------------------------------------------------------------
+
+
+def test_cards_of_a_guest_that_runs() -> None:
+    one, two, three = (Nic(name, f"fa:16:3e:00:00:0{n}", 1450) for n, name in enumerate(("one", "two", "three"), 1))
+    guest = Guest("one", 128, 1, (two, three))
+    on = Want(ID, "on", 2, disk=DISK, guest=guest)
+    living = {2: Process(1, 1)}
+    facts = Facts(True, 2 * GIB, living=living, nics=frozenset({one.port, two.port}))
+    assert plan(on, facts) == [Step("unplug", 2, port="one"), Step("plug", 2, nic=three)], "what leaves makes room"
+    assert plan(on, Facts(True, 2 * GIB, living=living, nics=frozenset({"two", "three"}))) == []
+    assert plan(on, Facts(True, 2 * GIB, living=living)) == [], "nothing is known of them"
+    verbs = [step.verb for step in plan(Want(ID, "on", 3, disk=DISK, guest=guest), facts)]
+    assert verbs == ["stop", "forget", "start"], "a new guest is given its own"
+    assert [step.verb for step in plan(Want(ID, "off", 2, disk=DISK, guest=guest), facts)] == ["stop", "forget"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from pileus.compute.host import Guest, Nic
+from pileus.compute.host import SLOTS, Guest, Nic
 from pileus.drivers.qemu.argv import Boot, Line, Machine, build
 
 ID = "00000000-0000-0000-0000-00000000000a"
@@ -61,7 +61,7 @@ def test_everything_but_the_kernel_is_a_descriptor() -> None:
 
 def test_each_card_has_its_tap_and_address() -> None:
     line = build(Machine(ID, GUEST, "tcg", BOOT))
-    assert values(line, "-netdev") == [f"tap,id=net0,fd={line.fds['tap0']}", f"tap,id=net1,fd={line.fds['tap1']}"]
+    assert values(line, "-netdev") == [f"tap,id=net-p1,fd={line.fds['tap0']}", f"tap,id=net-p2,fd={line.fds['tap1']}"]
     cards = [device for device in values(line, "-device") if device.startswith("virtio-net")]
     assert [("mac=fa:16:3e:00:00:01" in cards[0], "host_mtu=1450" in cards[0]), ("mac=fa:16:3e:00:00:02" in cards[1], True)] == [
         (True, True),
@@ -101,3 +101,13 @@ def test_translated_code_is_bounded_by_the_guest() -> None:
         return value(build(Machine(ID, Guest("one", memory, 1), "tcg", BOOT)), "-accel")
 
     assert [size(memory) for memory in (64, 256, 8192)] == ["tcg,tb-size=64", "tcg,tb-size=128", "tcg,tb-size=256"]
+
+
+def test_each_card_has_a_place_of_its_own_and_there_is_room_for_more() -> None:
+    devices = values(build(Machine(ID, GUEST, "tcg", BOOT)), "-device")
+    places = [device for device in devices if device.startswith("pcie-root-port,")]
+    assert len(places) == SLOTS
+    assert len({re.search(r"addr=(\S+?)(,|$)", place)[1] for place in places}) == SLOTS  # type: ignore[index]
+    cards = [device for device in devices if "virtio-net-pci" in device]
+    assert [re.search(r"bus=(\w+)", card)[1] for card in cards] == ["slot0", "slot1"]  # type: ignore[index]
+    assert [re.search(r"id=([\w-]+)", card)[1] for card in cards] == ["nic-p1", "nic-p2"]  # type: ignore[index]

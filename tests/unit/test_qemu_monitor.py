@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -78,3 +80,43 @@ async def test_nobody_is_there(folder: Path) -> None:
 async def test_silence_from_the_start(folder: Path) -> None:
     with pytest.raises(HostError, match="did not answer \\(its greeting\\)"):
         await ask(folder, b"", greeting=b"")
+
+
+async def test_events_that_came_among_answers_are_not_lost(folder: Path) -> None:
+    gone = b'{"event": "DEVICE_DELETED", "data": {"device": "nic-1", "path": "/x"}}\r\n'
+    monitor = Monitor(folder / "qmp", [gone + b'{"return": {}}\r\n', b'{"return": {}}\r\n' + gone.replace(b"nic-1", b"nic-2")])
+    async with await asyncio.start_unix_server(monitor.serve, monitor.path), Qmp(str(monitor.path), 5) as qmp:
+        await qmp("device_del", id="nic-1")
+        assert await qmp.event("DEVICE_DELETED", 0, device="nic-1")
+        assert not await qmp.event("DEVICE_DELETED", 0.05, device="nic-2")
+        await qmp("device_del", id="nic-2")
+        assert await qmp.event("DEVICE_DELETED", 5, device="nic-2")
+
+
+async def test_a_descriptor_is_handed_over(folder: Path) -> None:
+    read, write = os.pipe()
+    got: list[int] = []
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(GREETING)
+            connection.recv(4096)
+            connection.sendall(b'{"return": {}}\r\n')
+            line, fds, _, _ = socket.recv_fds(connection, 4096, 1)
+            assert json.loads(line) == {"execute": "getfd", "arguments": {"fdname": "tap"}}
+            got.extend(fds)
+            connection.sendall(b'{"return": {}}\r\n')
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "qmp"))
+        listener.listen(1)
+        served = asyncio.create_task(asyncio.to_thread(serve))
+        async with Qmp(str(folder / "qmp"), 5) as qmp:
+            await qmp.hand_over("tap", write)
+        await served
+    os.close(write)
+    os.write(got[0], b"through")
+    os.close(got[0])
+    assert os.read(read, 100) == b"through"
+    os.close(read)

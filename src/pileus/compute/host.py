@@ -19,12 +19,21 @@ Power = Literal["on", "off", "gone"]
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 NAME = re.compile(r"server-([0-9a-f-]{36})\.([0-9]+)\Z")
 GIB = 1 << 30
+SLOTS = 16  # network cards that a guest can have: its machine has so many places for them, reserved when it starts
 # files in a server's folder that the driver of disks makes and the driver of guests hands over
 DISK, BASE, KERNEL, INITRD = "disk.qcow2", "base", "kernel", "initrd"
 
 
 class Unfit(HostError):
     """What is wanted cannot be had on this host however often it is tried; the message is for the server's owner."""
+
+
+class Refused(HostError):
+    """A running guest's machine does not take a network card."""
+
+    def __init__(self, message: str, port: str) -> None:
+        super().__init__(message)
+        self.port = port
 
 
 def name_of(id: str, generation: int) -> str:
@@ -97,10 +106,11 @@ class Facts:
     drive: bool = False
     living: Mapping[int, Process] = field(default_factory=dict)  # by generation
     ended: Mapping[int, int] = field(default_factory=dict)  # exit code, or minus the signal; until it is forgotten
+    nics: frozenset[str] | None = None  # ports plugged into the one living guest; None: not known, or none can be plugged while it runs
 
 
 NOTHING = Facts()
-Verb = Literal["make_disk", "grow_disk", "write_drive", "start", "ask", "stop", "forget", "remove"]
+Verb = Literal["make_disk", "grow_disk", "write_drive", "start", "plug", "unplug", "ask", "stop", "forget", "remove"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,8 @@ class Step:
     grow_disk    disk                      to disk.gib
     write_drive  drive                     the config drive
     start        generation guest disk     returns when the machine runs
+    plug         generation nic            into the running machine
+    unplug       generation port           ask the guest to let go of it, and wait a moment; harmless when asked again
     ask          generation                press its power button
     stop         generation                returns when its process is gone
     forget       generation                how it ended is known and need not be kept
@@ -122,6 +134,8 @@ class Step:
     disk: Disk | None = None
     guest: Guest | None = None
     drive: Mapping[str, bytes] | None = None
+    nic: Nic | None = None
+    port: str = ""
 
 
 # -- the plan: small pure rules, in order ------------------------------------------------------------------------------------
@@ -166,17 +180,31 @@ def start(want: Want, facts: Facts) -> Iterable[Step]:
         yield Step("start", want.generation, guest=want.guest, disk=want.disk)
 
 
+def plug(want: Want, facts: Facts) -> Iterable[Step]:
+    """Network cards of a machine that runs, and goes on running; those that leave first, since they make room."""
+    if want.power != "on" or want.guest is None or facts.nics is None or list(facts.living) != [want.generation]:
+        return
+    for port in sorted(facts.nics - {nic.port for nic in want.guest.nics}):
+        yield Step("unplug", want.generation, port=port)
+    for nic in want.guest.nics:
+        if nic.port not in facts.nics:
+            yield Step("plug", want.generation, nic=nic)
+
+
 def _disk_is_free(want: Want, facts: Facts) -> bool:
     """Whether no guest has the disk once the steps before have been taken: one that was only asked to end still has."""
     return not facts.living or (want.generation not in facts.living and not want.soft)
 
 
 Rule = Callable[[Want, Facts], Iterable[Step]]
-RULES: tuple[Rule, ...] = (end_what_shall_not_run, forget_what_ended, remove_what_is_gone, make_disk, write_drive, start)
+RULES: tuple[Rule, ...] = (end_what_shall_not_run, forget_what_ended, remove_what_is_gone, make_disk, write_drive, start, plug)
 
 
 def plan(want: Want, facts: Facts) -> list[Step]:
-    """The steps that are missing, in order; empty when the host is as wanted. An `ask` stays in it until the guest has ended."""
+    """The steps that are missing, in order; empty when the host is as wanted.
+
+    An `ask` stays in it until the guest has ended, an `unplug` until the guest has let go.
+    """
     return [step for rule in RULES for step in rule(want, facts)]
 
 
@@ -210,7 +238,10 @@ class Guests(Protocol):
         ...
 
     async def apply(self, id: str, steps: Sequence[Step]) -> None:
-        """Carry out the steps in order; each is harmless when it is done already. Raises HostError; Unfit when trying again is no use."""
+        """Carry out the steps in order; each is harmless when it is done already.
+
+        Raises HostError; Unfit when trying again is no use; Refused when a card could not be plugged in.
+        """
         ...
 
     async def console(self, id: str) -> Stream:
@@ -226,8 +257,8 @@ class Guests(Protocol):
         ...
 
     def host_facts(self) -> Mapping[str, Any]:
-        """The machine, for `Cloud.host`: hostname, vcpus, memory_mb, disk_gb, uid_count, arch, cpu_model, cpu_vendor, cpu_features,
-        hypervisor_type, hypervisor_version (7.2.22 as 7002022), overhead_mb (what each guest takes beside its own memory).
+        """The machine, for `Cloud.host`: hostname, vcpus, memory_mb, disk_gb, uid_count, nic_count, arch, cpu_model, cpu_vendor,
+        cpu_features, hypervisor_type, hypervisor_version (7.2.22 as 7002022), overhead_mb (what each guest takes beside its own memory).
         compute/machine.py says what each is for.
         """
         ...

@@ -1,8 +1,9 @@
 """The one machine that servers run on, as far as the API speaks of it: its name, its size, what is taken.
 
 Reads what drivers said of it at start (`Cloud.host`) and the servers' rows. Not here: looking at the machine (drivers).
-Keys of `Cloud.host`: hostname, vcpus, memory_mb (for all guests together), disk_gb, uid_count (guests' own users; 0: none), host_ip, arch,
-cpu_model, cpu_vendor, cpu_features, hypervisor_type, hypervisor_version (7.2.22 as 7002022). What is absent is not known, or has no bound.
+Keys of `Cloud.host`: hostname, vcpus, memory_mb (for all guests together), disk_gb, uid_count (guests' own users; 0: none), nic_count
+(network cards of one guest), host_ip, arch, cpu_model, cpu_vendor, cpu_features, hypervisor_type, hypervisor_version (7.2.22 as 7002022).
+What is absent is not known, or has no bound.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ def fact(ctx: Context, name: str, default: Any) -> Any:
     """What is known of the machine, or the default."""
     value = ctx.cloud.host.get(name)
     return default if value is None else value
+
+
+def nic_count(ctx: Context) -> int:
+    """Network cards that a server can have."""
+    return int(fact(ctx, "nic_count", UNBOUNDED))
 
 
 def memory_mb(ctx: Context) -> int:

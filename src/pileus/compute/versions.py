@@ -25,6 +25,7 @@ NO_IMAGE_METADATA = (2, 39)  # the limits no longer speak of image metadata
 PAGED_USAGE = (2, 40)  # usage is listed in pages
 AGGREGATE_UUIDS = (2, 41)  # aggregates have a uuid
 PLAIN_DIAGNOSTICS = (2, 48)  # diagnostics are the same for every driver
+INTERFACE_TAGS = (2, 49)  # a network card that is plugged in later may have a tag
 GROUP_QUOTA_CLASS = (2, 50)  # quota classes have server groups, and no longer what Neutron counts
 EVENTS_FOR_ALL = (2, 51)  # everybody who may read an action reads its events; tracebacks stay with the admin
 UUIDS = (2, 53)  # hypervisors and services are named by uuid; hypervisors are searched by query

@@ -22,12 +22,14 @@ def begin(ctx: Context, resource_id: str, action: str, *, project_id: str = "", 
     )
 
 
-def finish(store: Store, resource_id: str, now: int, *, error: str | None = None) -> None:
-    """Close every record of the resource that is still open: what was asked has come about, or has failed for this reason."""
+def finish(store: Store, resource_id: str, now: int, *, error: str | None = None, request_id: str = "") -> None:
+    """Close every record of the resource that is still open, or the one of a request: what was asked has come about, or has failed for
+    this reason."""
     store.execute(
         "UPDATE action_record SET finished_at = :now, updated_at = :now, result = :result, message = :error"
-        " WHERE resource_id = :id AND finished_at IS NULL",
+        " WHERE resource_id = :id AND finished_at IS NULL AND :request_id IN ('', request_id)",
         now=now,
+        request_id=request_id,
         id=resource_id,
         result="Error" if error else "Success",
         error=error,

@@ -1,4 +1,4 @@
-"""The networks that a new server asks for: checked in Nova's order and words, then made into ports.
+"""The networks that a new server asks for, and one that runs: checked in Nova's order and words, then made into ports.
 
 Not here: what a port is and who gets which address (network's actions).
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pileus.compute.machine import hostname
+from pileus.compute.machine import hostname, nic_count
 from pileus.errors import BadRequest, Conflict, Forbidden, NotFound
 from pileus.kit.context import Context
 from pileus.kit.store import Row
@@ -53,7 +53,46 @@ def resolve(ctx: Context, wanted: Any, groups: Sequence[str], servers: int) -> N
         return Nics([], chosen)
     if not wanted or wanted == "auto":
         return Nics(_default(ctx, must=wanted == "auto"), chosen)
+    if len(wanted) > nic_count(ctx):
+        raise BadRequest(f"A server here has at most {nic_count(ctx)} network adapters; this one asks for {len(wanted)}.")
     return Nics([_card(ctx, each, servers) for each in wanted], chosen)
+
+
+def extra_card(ctx: Context, server: Row, values: Row) -> Nic:
+    """The card that is asked for in addition to those a server has: `port_id`, or `net_id` with `address`, or neither; and `tag`.
+
+    Raises NotFound, Conflict and BadRequest in Nova's words, which are others than for a new server.
+    """
+    tag = values.get("tag")
+    if port_id := values.get("port_id"):
+        if not _sees_port(ctx, port_id):
+            raise NotFound(f"Port id {port_id} could not be found.")
+        return _on_port(ctx, port_id, tag, server["id"])
+    if net_id := values.get("net_id"):
+        try:
+            found = network.find_network(ctx, net_id)
+        except NotFound:
+            raise NotFound(f"Network {net_id} could not be found.") from None
+        _check_external(ctx, found)
+        address = values.get("address")
+        if address and (holder := _holder(ctx, net_id, address)):
+            raise Conflict(f"Fixed IP address {address} is already in use on instance {holder['device_id']}.")
+        return _on_network(ctx, found, address, tag)
+    try:
+        cards = _default(ctx, must=False)
+    except Conflict as fault:
+        raise BadRequest(fault.message) from None
+    if not cards:
+        raise BadRequest(f"No specific network was requested and none are available for project '{ctx.project_id}'.")
+    return Nic(cards[0].network_id, tag=tag)
+
+
+def _sees_port(ctx: Context, id: str) -> bool:
+    try:
+        network.find_port(ctx, id)
+    except NotFound:
+        return False
+    return True
 
 
 def _groups(ctx: Context, names: Sequence[str]) -> list[str] | None:
@@ -104,29 +143,37 @@ def _card(ctx: Context, wanted: Row, servers: int) -> Nic:
         row = network.find_network(ctx, id)
     except NotFound:
         raise BadRequest(f"Network {id} could not be found.") from None
-    if row["external"] and not ctx.is_admin and not network.is_shared_with_caller(ctx, id):
-        raise Forbidden(f"It is not allowed to create an interface on external network {id}")
+    _check_external(ctx, row)
     return _on_network(ctx, row, address, wanted.get("tag"))
 
 
 def _on_network(ctx: Context, row: Row, address: str | None, tag: str | None) -> Nic:
     if not subnets.list_subnets(ctx.internal(), Listing(where={"network_id": row["id"]}, limit=1))[0]:
         raise BadRequest(f"Network {row['id']} requires a subnet in order to boot instances on.")
-    if address:
-        taken = "id IN (SELECT port_id FROM fixed_ip WHERE network_id = ? AND ip_address = ?)"
-        found, _ = ports.list_ports(ctx.internal(), Listing(terms=[(taken, (row["id"], address))], limit=1))
-        if found:
-            raise BadRequest(f"Fixed IP address {address} is already in use on instance {found[0]['device_id']}.")
+    if address and (holder := _holder(ctx, row["id"], address)):
+        raise BadRequest(f"Fixed IP address {address} is already in use on instance {holder['device_id']}.")
     return Nic(row["id"], address, None, tag)
 
 
-def _on_port(ctx: Context, id: str, tag: str | None) -> Nic:
+def _check_external(ctx: Context, row: Row) -> None:
+    if row["external"] and not ctx.is_admin and not network.is_shared_with_caller(ctx, row["id"]):
+        raise Forbidden(f"It is not allowed to create an interface on external network {row['id']}")
+
+
+def _holder(ctx: Context, network_id: str, address: str) -> Row | None:
+    """The port that has an address."""
+    taken = "id IN (SELECT port_id FROM fixed_ip WHERE network_id = ? AND ip_address = ?)"
+    found, _ = ports.list_ports(ctx.internal(), Listing(terms=[(taken, (network_id, address))], limit=1))
+    return found[0] if found else None
+
+
+def _on_port(ctx: Context, id: str, tag: str | None, server_id: str = "") -> Nic:
     try:
         port = network.find_port(ctx, id)
     except NotFound:
         raise BadRequest(f"Port id {id} could not be found.") from None
     if port["project_id"] != ctx.project_id and not ctx.is_admin:
-        raise BadRequest(f"Port {id} not usable for instance.")
+        raise BadRequest(f"Port {id} not usable for instance{server_id and ' '}{server_id}.")
     if port["device_id"]:
         raise Conflict(f"Port {id} is still in use.")
     if not network.addresses_of(ctx.store, [id])[id]:

@@ -17,6 +17,8 @@ EVENTS = {
     "start": "compute_start_instance",
     "stop": "compute_stop_instance",
     "reboot": "compute_reboot_instance",
+    "attach_interface": "compute_attach_interface",
+    "detach_interface": "compute_detach_interface",
 }
 
 

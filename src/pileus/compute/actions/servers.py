@@ -137,15 +137,29 @@ def find_console(ctx: Context, id: str) -> Row:
 # -- for the reconciler ----------------------------------------------------------------------------------------------------
 
 
+def release_port(ctx: Context, server_id: str, port_id: str) -> None:
+    """Give back one port: one made for the server is deleted, another is unbound. Call it when no guest of the server has it."""
+    row = ctx.store.get("server", server_id, hidden=True)
+    assert row is not None
+    own, tags = json.loads(row["own_ports"]), json.loads(row["device_tags"])
+    with ctx.store.transaction(durable=False):
+        ctx.store.delete("interface", {"port_id": port_id})
+        port = ctx.store.get("port", port_id)
+        if port and port["device_id"] == server_id:  # it may have been deleted, or given away, meanwhile
+            if port_id in own:
+                network.delete_port(ctx.internal(), port_id)
+            else:
+                network.unbind_port(ctx.internal(), port_id)
+        tags.pop(port_id, None)
+        left = [each for each in own if each != port_id]
+        ctx.store.update("server", server_id, {"own_ports": json.dumps(left), "device_tags": json.dumps(tags)})
+
+
 def release_ports(ctx: Context, row: Row) -> None:
-    """Give back a server's ports: those made for it are deleted, others are unbound. Call it when the guest is seen gone."""
-    own = set(json.loads(row["own_ports"]))
-    mine = ctx.internal()
+    """Give back all of a server's ports."""
     for port in network.ports_of_device(ctx.store, row["id"]):
-        if port["id"] in own:
-            network.delete_port(mine, port["id"])
-        else:
-            network.unbind_port(mine, port["id"])
+        release_port(ctx, row["id"], port["id"])
+    ctx.store.delete("interface", {"server_id": row["id"]})
 
 
 def finish_delete(ctx: Context, row: Row) -> None:

@@ -12,15 +12,15 @@ from pileus.compute.actions import attachments, diagnostics, interfaces, metadat
 from pileus.compute.api.read import a_time, body_of, paged, strict, with_next
 from pileus.compute.machine import hostname
 from pileus.compute.resources.servers import METADATA, host_id, plain_addresses
-from pileus.compute.resources.words import TAG, invalid, parse
+from pileus.compute.resources.words import TAG, Address, invalid, parse
 from pileus.errors import BadRequest, NotFound
 from pileus.kit.clock import iso
 from pileus.kit.context import Context
-from pileus.kit.resource import Mismatch
+from pileus.kit.resource import Mismatch, Type
 from pileus.kit.store import Row
 from pileus.kit.web import Request, Response, Route
 from pileus.openstack.listing import Listing
-from pileus.openstack.types import Enum, List, Map, Obj, Str
+from pileus.openstack.types import Enum, List, Map, Obj, Str, Uuid
 
 # -- metadata ----------------------------------------------------------------------------------------------------------------
 
@@ -146,15 +146,23 @@ def show_interface(request: Request) -> Response:
     return Response(200, {"interfaceAttachment": _interface(port, request.ctx)})
 
 
+_FIXED_IPS = List(Obj({"ip_address": Address()}, ("ip_address",)), min=1, max=1)
+_PORT: dict[str, Type] = {"net_id": Uuid(), "port_id": Uuid(), "fixed_ips": _FIXED_IPS}
+_ATTACH = {False: Obj(_PORT), True: Obj({**_PORT, "tag": TAG})}
+
+
 def attach_interface(request: Request) -> Response:
-    """Plug a port into a server: not in this version."""
-    body_of(request)
-    attachments.attach_interface(request.ctx, request.params["id"])
-    return Response(200)
+    """Plug a port into a server."""
+    ctx, body = request.ctx, body_of(request)
+    given = parse("interfaceAttachment", body, _ATTACH[ctx.version >= versions.INTERFACE_TAGS]) if body else {}
+    addresses = given.pop("fixed_ips", None)
+    values = {**given, "address": addresses[0]["ip_address"] if addresses else None}
+    port = attachments.attach_interface(ctx, request.params["id"], values)
+    return Response(200, {"interfaceAttachment": _interface(port, ctx)})
 
 
 def detach_interface(request: Request) -> Response:
-    """Unplug a port from a server: not in this version."""
+    """Unplug a port from a server."""
     attachments.detach_interface(request.ctx, request.params["id"], request.params["key"])
     return Response(202)
 

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pileus.compute.actions import interfaces, later, servers, verbs
+from pileus.compute.actions import attachments, interfaces, later, servers, verbs
 from pileus.compute.api.read import body_of
 from pileus.compute.resources.servers import DISK_CONFIG, METADATA
-from pileus.compute.resources.words import BOOL, IMAGE_REF, Name, parse
+from pileus.compute.resources.words import BOOL, IMAGE_REF, Address, Name, parse
 from pileus.errors import BadRequest, Conflict, Unavailable
 from pileus.kit.context import Context
 from pileus.kit.resource import ANYTHING, FOREVER, Type, parse_version
@@ -110,6 +110,16 @@ def _remove_floating(ctx: Context, id: str, value: Any) -> Response:
     return Response(202)
 
 
+def _add_fixed(ctx: Context, id: str, value: Any) -> Response:
+    attachments.add_fixed_ip(ctx, id, value["networkId"])
+    return Response(202)
+
+
+def _remove_fixed(ctx: Context, id: str, value: Any) -> Response:
+    attachments.remove_fixed_ip(ctx, id, value["address"])
+    return Response(202)
+
+
 def _remote(ctx: Context, id: str, value: Any) -> Response:
     verbs.remote_console(ctx, id, value["type"])
     return Response(200)
@@ -157,6 +167,8 @@ TABLE: dict[str, list[Action]] = {
     "removeSecurityGroup": [Action(_remove_group, _GROUP)],
     "addFloatingIp": [Action(_add_floating, _FLOATING, until="2.43")],
     "removeFloatingIp": [Action(_remove_floating, Obj({"address": Str(min=1)}, ("address",)), until="2.43")],
+    "addFixedIp": [Action(_add_fixed, Obj({"networkId": Str(min=1)}, ("networkId",)), until="2.43")],
+    "removeFixedIp": [Action(_remove_fixed, Obj({"address": Address()}, ("address",)), until="2.43")],
     "os-getVNCConsole": [Action(_remote, _VNC, until="2.5")],
     "os-getSPICEConsole": [Action(_remote, Obj({"type": Enum(("spice-html5",))}, ("type",)), until="2.5")],
     "os-getSerialConsole": [Action(_remote, Obj({"type": Enum(("serial",))}, ("type",)), until="2.5")],

@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from pileus.compute.host import GIB, Facts, Features, Process, Step, Stream, Unfit
+from pileus.compute.host import GIB, SLOTS, Facts, Features, Process, Refused, Step, Stream, Unfit
 from pileus.drivers.fake.host import FakeHost
 from pileus.errors import HostError
 from pileus.kit.loop import Key
@@ -18,7 +18,7 @@ GREETING = "[    0.000000] Linux version 6.1.0-fake\n[    0.000001] Command line
 
 
 class FakeGuests:
-    """Implements `Guests`. `deaf`: guests do not answer their power button."""
+    """Implements `Guests`. `deaf`: guests answer neither their power button nor the wish that they let go of a card."""
 
     def __init__(self, host: FakeHost) -> None:
         self.host = host
@@ -39,6 +39,7 @@ class FakeGuests:
             "overhead_mb": 0,
             "disk_gb": 10000,
             "uid_count": 65535,
+            "nic_count": SLOTS,
             "arch": os.uname().machine,
             "cpu_model": "fake",
             "cpu_vendor": "fake",
@@ -141,6 +142,21 @@ class FakeGuests:
         record["log"] += GREETING.format(cmdline=step.guest.cmdline, name=step.guest.name)
         record["guest"] = {"memory": step.guest.memory, "nics": [nic.port for nic in step.guest.nics], "uid": step.guest.uid}
 
+    def _plug(self, record: Record, step: Step, id: str) -> None:
+        assert step.nic is not None
+        if str(step.generation) not in record["living"]:
+            raise HostError(f"server {id} does not run")
+        nics: list[str] = record["guest"]["nics"]
+        if step.nic.port in nics:
+            return
+        if len(nics) >= SLOTS:
+            raise Refused(f"all {SLOTS} places for network cards are taken", step.nic.port)
+        nics.append(step.nic.port)
+
+    def _unplug(self, record: Record, step: Step, id: str) -> None:
+        if not self.deaf and str(step.generation) in record["living"]:
+            record["guest"]["nics"] = [port for port in record["guest"]["nics"] if port != step.port]
+
     def _ask(self, record: Record, step: Step, id: str) -> None:
         if not self.deaf and str(step.generation) in record["living"]:
             self.end(id, 0)
@@ -168,4 +184,5 @@ def _facts(record: Record) -> Facts:
         drive="drive" in record,
         living=living,
         ended={int(generation): status for generation, status in record["ended"].items()},
+        nics=frozenset(record["guest"]["nics"]) if len(living) == 1 else None,
     )

@@ -3,6 +3,7 @@
 argv    the command line, a pure function
 accel   KVM or TCG, found out by running a guest
 qmp     QEMU's monitor, a small client
+cards   network cards put into a machine that runs, and taken out
 log     the console log, kept small
 iso     the config drive's file system
 driver  what there is, and the steps

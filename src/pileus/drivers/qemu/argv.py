@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from pileus.compute.host import Guest, Nic
+from pileus.compute.host import SLOTS, Guest, Nic
 
 BINARY = "qemu-system-x86_64"
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 FIRST_FD = 10
 TCG_BUFFER = (64, 256)  # MiB of translated code: at least, at most; QEMU's own default grows to an eighth of the host's memory
+FIRST_SLOT = 0x10  # number on the bus of the first port for network cards: behind what QEMU numbers itself
+CARD = "nic-"  # what a card's name begins with; the rest is its port's id
 OVERHEAD = 48  # MiB that a QEMU takes beside its guest's memory and that code
 
 
@@ -133,8 +136,34 @@ def _disks(machine: Machine, fds: Mapping[str, int]) -> list[str]:
 
 
 def _nics(nics: Sequence[Nic], fds: Mapping[str, int]) -> list[str]:
+    """Every card has a port of the bus of its own, which is what makes it possible to take it out, and put others in, while it runs."""
     argv: list[str] = []
+    for n in range(SLOTS):
+        first = ",multifunction=on" if n % 8 == 0 else ""
+        argv += ["-device", f"pcie-root-port,id={slot(n)},bus=pcie.0,chassis={n + 1},addr={FIRST_SLOT + n // 8:#x}.{n % 8}{first}"]
     for n, nic in enumerate(nics):
-        argv += ["-netdev", f"tap,id=net{n},fd={fds[f'tap{n}']}"]
-        argv += ["-device", f"virtio-net-pci,netdev=net{n},id=nic{n},mac={nic.mac},host_mtu={nic.mtu},romfile="]
+        argv += ["-netdev", f"tap,id={netdev(nic.port)},fd={fds[f'tap{n}']}"]
+        driver, *properties = card(nic, slot(n)).items()
+        argv += ["-device", ",".join([driver[1], *(f"{key}={value}" for key, value in properties)])]
     return argv
+
+
+def slot(n: int) -> str:
+    return f"slot{n}"
+
+
+def netdev(port: str) -> str:
+    return f"net-{port}"
+
+
+def card(nic: Nic, bus: str) -> dict[str, Any]:
+    """The properties of a network card, also for the monitor's device_add."""
+    return {
+        "driver": "virtio-net-pci",
+        "id": f"{CARD}{nic.port}",
+        "netdev": netdev(nic.port),
+        "bus": bus,
+        "mac": nic.mac,
+        "host_mtu": nic.mtu,
+        "romfile": "",
+    }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pileus.compute.host import BASE, DISK, INITRD, KERNEL, Disk, Facts, Features, Process, Step, Stream, Unfit, name_of, parse_name
-from pileus.drivers.qemu import iso, machine
+from pileus.drivers.qemu import cards, iso, machine
 from pileus.drivers.qemu.accel import Accel
 from pileus.drivers.qemu.argv import Boot, Machine, build
 from pileus.drivers.qemu.log import tail, trim
@@ -33,6 +34,7 @@ DRIVE, QMP, SERIAL, CONSOLE, WORDS = "config.iso", "qmp", "serial", "console.log
 OOM_SCORE_ADJ = 300  # when memory runs out a guest goes before whoever runs it
 TERM_SECONDS, KILL_SECONDS = 5.0, 10.0
 ASK_SECONDS = 5.0  # a guest is asked again, so a monitor that does not answer need not be waited for
+LOOK_SECONDS, LOOKS = 3.0, 32  # for the monitor of one guest to say what it has; so many side by side
 TRIM_SECONDS = 10.0
 PROBE = "kvm-probe"
 
@@ -100,6 +102,7 @@ class QemuGuests:
         self.holder, self.disks, self.open_tap, self.uid_count = holder, disks, open_tap, uid_count
         self.data, self.netns = data, netns
         self.accel = Accel(self._probe, data, cache, accel)
+        self._monitors = asyncio.Semaphore(LOOKS)
         self._qboot = machine.has_firmware("qboot.rom")
 
     @property
@@ -114,7 +117,20 @@ class QemuGuests:
     # -- what there is -------------------------------------------------------------------------------------------------------
 
     async def observe(self, id: str | None = None) -> dict[str, Facts]:
-        return await asyncio.to_thread(self._observe, id)
+        found = await asyncio.to_thread(self._observe, id)
+        running = [one for one, facts in found.items() if len(facts.living) == 1]
+        for one, nics in zip(running, await asyncio.gather(*map(self._plugged, running)), strict=True):
+            found[one] = dataclasses.replace(found[one], nics=nics)
+        return found
+
+    async def _plugged(self, id: str) -> frozenset[str] | None:
+        async with self._monitors:
+            try:
+                async with Qmp(str(self.disks.folder(id) / QMP), LOOK_SECONDS) as qmp:
+                    return await cards.plugged(qmp)
+            except HostError as error:
+                log.info("the network cards of server %s are not known: %s", id, error)
+                return None
 
     def _observe(self, id: str | None) -> dict[str, Facts]:
         living: dict[str, dict[int, Process]] = {}
@@ -188,6 +204,12 @@ class QemuGuests:
                     await asyncio.to_thread(self._write_drive, id, step.drive)
                 case "start":
                     await self._start(id, step)
+                case "plug" if step.nic:
+                    async with Qmp(str(self.disks.folder(id) / QMP)) as qmp:
+                        await cards.plug(qmp, step.nic, self.open_tap)
+                case "unplug":
+                    async with Qmp(str(self.disks.folder(id) / QMP)) as qmp:
+                        await cards.unplug(qmp, step.port)
                 case "ask":
                     await self._ask(id, step.generation)
                 case "stop":

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pileus.compute.host import SLOTS
 from pileus.drivers.qemu.argv import BINARY, OVERHEAD, TCG_BUFFER
 
 FIRMWARE = ("/usr/share/qemu", "/usr/share/seabios", "/usr/share/qemu-firmware", "/usr/local/share/qemu", "/usr/lib/ipxe/qemu")
@@ -32,6 +33,7 @@ def facts(guests: Iterable[int], data: Path, uid_count: int) -> dict[str, Any]:
         "overhead_mb": OVERHEAD + TCG_BUFFER[0],  # as if all ran under TCG; what runs on KVM takes less
         "disk_gb": shutil.disk_usage(data).total >> 30,
         "uid_count": uid_count,
+        "nic_count": SLOTS,
         "arch": platform.machine(),
         "cpu_model": cpu.get("model name", ""),
         "cpu_vendor": cpu.get("vendor_id", ""),

@@ -1,4 +1,4 @@
-"""QEMU's monitor (QMP): greeting, commands, answers. One client at a time; QEMU listens again when it has gone.
+"""QEMU's monitor (QMP): greeting, commands, answers, events. One client at a time; QEMU listens again when it has gone.
 
 Source: https://www.qemu.org/docs/master/interop/qmp-spec.html
 """
@@ -6,7 +6,10 @@ Source: https://www.qemu.org/docs/master/interop/qmp-spec.html
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import socket
 from types import TracebackType
 from typing import Any
 
@@ -21,6 +24,7 @@ class Qmp:
 
     def __init__(self, path: str, timeout: float = TIMEOUT) -> None:
         self._path, self._timeout = path, timeout
+        self._events: list[dict[str, Any]] = []  # that came while an answer was waited for
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
 
@@ -42,13 +46,39 @@ class Qmp:
 
     async def __call__(self, command: str, **arguments: Any) -> Any:
         """The answer to a command."""
-        self._writer.write(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+        self._writer.write(_line(command, arguments))
+        return await self._answer(command)
+
+    async def hand_over(self, name: str, fd: int) -> None:
+        """Give QEMU a descriptor under a name, in place of the one it may still have under it."""
+        ours = self._writer.get_extra_info("socket").fileno()
+        with socket.socket(fileno=os.dup(ours)) as line:  # nothing waits in the writer: each command's answer has been read
+            socket.send_fds(line, [_line("getfd", {"fdname": name})], [fd])
+        await self._answer("getfd")
+
+    async def event(self, name: str, seconds: float, **data: Any) -> bool:
+        """Wait until QEMU tells of an event with these data; whether it did in time. One that came since the connection counts."""
+
+        def found() -> bool:
+            return any(event["event"] == name and data.items() <= event.get("data", {}).items() for event in self._events)
+
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not found():
+                    message = await self._read(name)
+                    if "event" in message:
+                        self._events.append(message)
+        return found()
+
+    async def _answer(self, command: str) -> Any:
         while True:
             message = await self._read(command)
             if "return" in message:
                 return message["return"]
             if "error" in message:
                 raise HostError(f"QEMU refuses {command}: {message['error'].get('desc', message['error'])}")
+            if "event" in message:
+                self._events.append(message)
 
     async def _read(self, what: str) -> dict[str, Any]:
         try:
@@ -61,3 +91,7 @@ class Qmp:
             raise HostError(f"QEMU ended before it answered ({what})")
         message: dict[str, Any] = json.loads(line)
         return message
+
+
+def _line(command: str, arguments: dict[str, Any]) -> bytes:
+    return json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n"

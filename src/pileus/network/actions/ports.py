@@ -234,6 +234,8 @@ def _wake(ctx: Context, before: Row, after: Row) -> None:
     for owner_, device in {(port["device_owner"], port["device_id"]) for port in (before, after)}:
         if owner_ in LEGS and device:
             ctx.wake("router", device)
+    if before["device_id"] and before["device_id"] != after["device_id"]:
+        ctx.wake("server", before["device_id"])  # whose guest has a card to let go of
     for floating in ctx.store.find("floating_ip", {"port_id": after["id"]}):
         if floating["router_id"]:
             ctx.wake("router", floating["router_id"])

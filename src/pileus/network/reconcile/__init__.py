@@ -208,6 +208,8 @@ class Reconciler:
         await self._tell(want, facts, Told(want.guard, want.groups) if wanted else Told())
         if want.gone:
             self._forget_port(want.id)
+            if row["device_id"]:
+                self.cloud.wake_now("server", row["device_id"])  # whose guest has a card to let go of
 
     async def _tell(self, want: PortWant, facts: PortFacts | None, now: Told) -> None:
         """When a port's guard is another than others were told of: groups have other members, or are needed elsewhere, and open flows are

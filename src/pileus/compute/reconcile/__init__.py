@@ -17,15 +17,15 @@ from typing import Any
 
 from pileus.compute import states
 from pileus.compute.actions.servers import finish_delete
-from pileus.compute.host import NOTHING, Disk, Facts, Guest, Guests, Nic, Power, Step, Unfit, Want, plan
+from pileus.compute.host import ID, NOTHING, Disk, Facts, Guest, Guests, Power, Refused, Step, Unfit, Want, plan
 from pileus.compute.live.content import describe, drive_files
+from pileus.compute.reconcile import cards
 from pileus.errors import HostError
 from pileus.image.actions import base_of
 from pileus.kit.clock import iso
 from pileus.kit.context import INTERNAL, Cloud, Context
 from pileus.kit.loop import GiveUp, Key, Look, Retry, Wait
 from pileus.kit.store import Row
-from pileus.network.actions import ports_of_device
 from pileus.openstack import record
 
 log = logging.getLogger("pileus.compute")
@@ -58,10 +58,14 @@ class Reconciler:
         observed = await self.guests.observe()
         for row in self.cloud.store.find("server"):
             facts = observed.pop(row["id"], NOTHING)
-            if _settled(row, facts) is None or _changes(row, facts, self._now()) or facts.ended:
+            if _settled(row, facts) is None or _changes(row, facts, self._now()) or facts.ended or self._cards_differ(row, facts):
                 self.cloud.wake_now(KIND, row["id"])
         for id in observed:
             self.cloud.wake_now(KIND, id)
+
+    def _cards_differ(self, row: Row, facts: Facts) -> bool:
+        has = facts.nics is None or facts.nics == {nic.port for nic in cards.wanted(self.cloud.store, row["id"])}
+        return not has or self.cloud.store.first("interface", {"server_id": row["id"]}) is not None
 
     async def watch(self) -> None:
         """Wake a server whenever its guest has ended. Runs as long as the cloud does; raises HostError when the host is lost."""
@@ -69,15 +73,20 @@ class Reconciler:
             self.cloud.wake_now(kind, id)
 
     async def look(self, id: str) -> float | None:
+        if not ID.match(id):
+            return None  # whoever writes a port's device_id may write anything
         facts = await self._observe(id)
         row = self.cloud.store.get("server", id, hidden=True)
         if row is None or row["deleted_at"] is not None:
             await self._carry_out(id, None, plan(Want(id, "gone", 0), facts))
             return None
         row = self._absorb(row, facts)
+        cards.finish(self.cloud, row, facts)
         steps = plan(self._want(row), facts)
+        moves = [step for step in steps if step.verb in ("plug", "unplug")]
         try:
-            await self._carry_out(id, row, steps)
+            await self._carry_out(id, row, [step for step in steps if step not in moves])
+            await self._move_cards(id, moves)
         except Unfit as error:
             self.give_up((KIND, id), error)
             return 0.0
@@ -124,22 +133,27 @@ class Reconciler:
                 self._ends.pop(id, None)
                 return None
             return self._next_look(row, facts) if steps else None
+        cards.finish(self.cloud, row, facts)
         changes = _changes(row, facts, self._now())
         if changes:
             with self.cloud.store.transaction(durable=False):
                 self.cloud.store.update("server", id, changes)
                 if changes.get("task_state", "") is None or changes.get("vm_state"):
                     record.finish(self.cloud.store, id, self._now())
-        return self._next_look(row, facts) if steps else None
+        return self._next_look(row, facts) if steps or self.cloud.store.first("interface", {"server_id": id}) else None
 
     def _next_look(self, row: Row, facts: Facts) -> float | None:
         """When to look again after steps were taken: a guest that was asked has until the deadline; what else is missing is done now."""
         missing = plan(self._want(row), facts)
-        if not missing:
-            return None
-        if any(step.verb != "ask" for step in missing) or not row["deadline"]:
+        wishes = self.cloud.store.find("interface", {"server_id": row["id"]})
+        if any(step.verb not in ("ask", "unplug") for step in missing):
             return 0.0
-        return float(min(ASK_AGAIN, max((row["deadline"] - self._now()) / 1_000_000, 0.0)))
+        if not missing and not wishes:
+            return None
+        ends = [wish["deadline"] for wish in wishes]
+        if any(step.verb == "ask" for step in missing):
+            ends.append(row["deadline"] or 0)
+        return float(min(ASK_AGAIN, *(max((end - self._now()) / 1_000_000, 0.0) for end in ends)))
 
     def give_up(self, key: Key, error: Exception) -> None:
         """The server is in error, with a fault its owner can read; nothing of it is to run. It can be deleted, or rebooted hard."""
@@ -173,7 +187,7 @@ class Reconciler:
             power,
             row["generation"],
             disk=disk_of(row),
-            guest=Guest(row["name"], row["ram"], row["vcpus"], cmdline=cmdline_of(row), uid=row["host_uid"]),
+            guest=Guest(row["name"], row["ram"], row["vcpus"], cards.wanted(self.cloud.store, row["id"]), cmdline_of(row), row["host_uid"]),
             drive=drive_files(describe(self.cloud.store, row)) if row["config_drive"] else None,
             soft=soft,
         )
@@ -201,6 +215,33 @@ class Reconciler:
         except HostError as error:
             raise Retry(str(error), 1.0, tries=START_TRIES) from error
 
+    async def _move_cards(self, id: str, steps: list[Step]) -> None:
+        """Network cards into the running guest and out of it, each by itself: what keeps one keeps no other, and no server from running."""
+        waits: list[Wait] = []
+        for step in steps:
+            port = self.cloud.store.get("port", step.nic.port) if step.nic else None
+            hindrance = self._port_hindrance(port) if port else None
+            if isinstance(hindrance, Wait):
+                waits.append(hindrance)
+            elif hindrance and step.nic:
+                self._refused(step.nic.port, hindrance)
+            else:
+                try:
+                    await self.guests.apply(id, [step])
+                except Refused as error:
+                    self._refused(error.port, error)
+                except HostError as error:
+                    raise Retry(str(error)) from error
+        if waits:
+            raise waits[0]
+
+    def _refused(self, port: str, error: Exception) -> None:
+        """A card that was asked for is given back; one that left against our wish, and does not come again, is tried again."""
+        wish = self.cloud.store.first("interface", {"port_id": port, "verb": "attach"})
+        if wish is None:
+            raise Retry(str(error), ASK_AGAIN) from error
+        cards.fail(self.cloud, wish, str(error))
+
     def _hindrance(self, row: Row, step: Step) -> Exception | None:
         """What a step has to wait for, or why it can never be done."""
         if step.verb == "make_disk" and step.disk:
@@ -213,15 +254,20 @@ class Reconciler:
         elif step.verb == "start":
             if step.disk is None:
                 return Unfit("This server names no image to start from.")
-            for port in ports_of_device(self.cloud.store, row["id"]):
-                network = self.cloud.store.get("network", port["network_id"], hidden=True)
-                switched_on = port["admin_state_up"] and network and network["admin_state_up"]
-                if switched_on and port["status"] != "ACTIVE":  # one that is switched off never is, and has a tap none the less
-                    if port["host_error"]:  # the next try of the server is one of the port as well
-                        self.cloud.wake_now("port", port["id"])
-                        return Unfit(f"Port {port['id']} could not be made: {port['host_error']}")
-                    return Wait("port", port["id"])
+            for port in cards.ports(self.cloud.store, row["id"]):
+                if hindrance := self._port_hindrance(port):
+                    return hindrance
         return None
+
+    def _port_hindrance(self, port: Row) -> Wait | Unfit | None:
+        network = self.cloud.store.get("network", port["network_id"], hidden=True)
+        switched_on = port["admin_state_up"] and network and network["admin_state_up"]
+        if not switched_on or port["status"] == "ACTIVE":  # one that is switched off never is, and has a tap none the less
+            return None
+        if port["host_error"]:  # the next try of the server is one of the port as well
+            self.cloud.wake_now("port", port["id"])
+            return Unfit(f"Port {port['id']} could not be made: {port['host_error']}")
+        return Wait("port", port["id"])
 
     async def _start(self, row: Row, step: Step) -> None:
         """Start the guest when its turn comes, if that is still what is wanted then."""
@@ -238,17 +284,10 @@ class Reconciler:
             now = self.cloud.store.get("server", row["id"])
             if now is None or (now["power"], now["generation"]) != ("on", step.generation):
                 return  # whoever changed the wish has asked for another look
-            guest = dataclasses.replace(step.guest, nics=self._nics(row["id"]))
+            guest = dataclasses.replace(step.guest, nics=cards.wanted(self.cloud.store, row["id"]))
             await self.guests.apply(row["id"], [dataclasses.replace(step, guest=guest)])
         finally:
             self._boots.release()
-
-    def _nics(self, id: str) -> tuple[Nic, ...]:
-        nics: list[Nic] = []
-        for port in ports_of_device(self.cloud.store, id):
-            network = self.cloud.store.get("network", port["network_id"])
-            nics.append(Nic(port["id"], port["mac_address"], network["mtu"] if network else 1500))
-        return tuple(nics)
 
     def _now(self) -> int:
         return self.cloud.clock.now()
