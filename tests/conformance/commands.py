@@ -147,6 +147,10 @@ SERVER = [
     Row(f"floating ip set --port p1 {ADDRESS}"),
     Row(f"floating ip unset --port {ADDRESS}"),
     Row(f"floating ip delete {ADDRESS}"),
+    Row("server add port vm1 p1", settle="vm1", quick=True),
+    Row("server remove port vm1 p1", quick=True),
+    Row("server add network vm1 net1"),
+    Row("server add fixed ip vm1 net1", "fixed_ips|Fixed IPs"),
     prepare("security group create web", quick=False),
     prepare("server add security group vm1 web", quick=False),
     Row("server remove security group vm1 default", settle="vm1"),
@@ -205,14 +209,10 @@ VERBS_LATER = [
     )
 ]
 WIRES_LATER = [
-    Row(command, later="consoles, hot-plug, groups and the views of an operator")
+    Row(command, later="consoles, groups and the views of an operator")
     for command in (
         "console url show vm1",
         "console url show --spice vm1",
-        "server add network vm1 net1",
-        "server add port vm1 p1",
-        "server remove port vm1 p1",
-        "server add fixed ip vm1 net1",
         "server migrate vm1",
         "hypervisor show h1",
     )
