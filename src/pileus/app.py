@@ -214,7 +214,7 @@ def build(
 
     files = Files(data, drivers.images)
     live = Live(cloud, drivers.networks, _metadata(cloud), resolvers=drivers.resolvers) if drivers.packets else None
-    images = ImageReconciler(cloud, drivers.images, loop)
+    images = ImageReconciler(cloud, drivers.images, loop, data=data)
     networks = NetworkReconciler(cloud, drivers.networks, live)
     servers = ComputeReconciler(cloud, drivers.guests)
     reconcilers = (images, networks, servers)

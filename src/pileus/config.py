@@ -78,6 +78,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     token_hours: int = 24  # how long a token is good for
     memory_reserve_mb: int = 512  # left to the host; what remains is what guests may have
     shutdown_timeout: int = 60  # seconds that a guest has to shut down by itself before the plug is pulled
+    image_sources: tuple[str, ...] = ()  # hosts (or host:port) that image imports may fetch from; none: nothing is fetched from the web
+    image_conversion: Literal["none", "qcow2", "raw"] = "none"  # the disk format that imports are converted into
     synchronous: Literal["full", "off"] = "full"  # off: tests only; a 2xx may then be lost in a power cut
 
     @classmethod
@@ -96,7 +98,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
                 raise SettingError(f"{file} is not valid TOML: {error}") from None
         for name in cls.__struct_fields__:
             if (text := env.get(f"PILEUS_{name.upper()}")) is not None:
-                values[name] = int(text) if text.lstrip("-").isdigit() else text
+                several = isinstance(cls.__struct_defaults__[cls.__struct_fields__.index(name)], tuple)
+                values[name] = text.replace(",", " ").split() if several else int(text) if text.lstrip("-").isdigit() else text
         try:
             return msgspec.convert(values, cls)
         except msgspec.ValidationError as error:

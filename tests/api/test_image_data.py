@@ -144,7 +144,7 @@ async def test_more_than_the_limit(api: Client, monkeypatch: pytest.MonkeyPatch)
 
 def files_of(api: Client) -> live.Files:
     route = next(r for d in api.app.web.dialects if d.name == "image" for r in d.routes if r.streams)
-    files: live.Files = route.handler.__closure__[0].cell_contents  # type: ignore[attr-defined]
+    files: live.Files = route.handler.__closure__[0].cell_contents.__self__  # type: ignore[attr-defined]
     return files
 
 

@@ -38,7 +38,7 @@ class Machine:
         self.loop = Loop()
         self.cloud = Cloud(self.store, Clock(), self.loop.wake)
         self.images = FakeImages(self.host, self.data)
-        self.worker = Reconciler(self.cloud, self.images, self.loop)
+        self.worker = Reconciler(self.cloud, self.images, self.loop, data=self.data)
         self.loop.register("image", self.worker.look, self.worker.give_up)
 
     async def settle(self) -> None:
@@ -113,6 +113,7 @@ def test_every_format_has_a_base_but_kernels_and_packages() -> None:
             "status": "active",
             "size": 1,
             "virtual_size": 1,
+            "cached": 1,
             "disk_format": disk_format,
             "container_format": container_format,
         }

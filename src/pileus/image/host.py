@@ -1,9 +1,14 @@
 """What the host must be able to do for images: the contract of the drivers, and where an image's files lie.
 
-An uploaded image is `images/<id>`, its bytes as they came; while they come it is `images/<id>.part`. What guests start from is
-`base/<id>.qcow2`, made once. Of a qcow2 image that is a hard link (our inspection has seen that it stands alone): a second name costs
-nothing, and the first boot need not wait. Every other format is converted once, off the request. Both are 0444, since each guest runs
-under a uid of its own and all of them only read; the data folder above is 0700.
+    images/<id>            the image, its bytes as they came
+    images/<id>.part       while they come
+    images/<id>.stage      what was staged for an import, or fetched by it
+    images/<id>.converted  the same in the format that this cloud keeps
+    base/<id>.qcow2        what guests start from
+
+A base is made once. Of a qcow2 image it is a hard link (our inspection has seen that it stands alone): a second name costs nothing, and
+the first boot need not wait. Every other format is converted, off the request. Image and base are 0444, since each guest runs under a uid
+of its own and all of them only read; the data folder above is 0700.
 """
 
 from __future__ import annotations
@@ -12,12 +17,13 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
+ENDS = {"": "upload", ".part": "partial", ".stage": "stage", ".converted": "converted"}  # of a file's name -> its fact
 ID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
-Verb = Literal["link", "convert", "drop_base", "drop_upload", "drop_partial"]
+Verb = Literal["link", "convert", "convert_stage", "drop_base", "drop_upload", "drop_partial", "drop_stage", "drop_converted"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,8 @@ class Want:
     """What a row asks for."""
 
     id: str
-    upload: Literal["keep", "receiving", "none"]  # receiving: a client is sending; its files are nobody's business but the upload's
+    # receiving: a client is sending, importing: an import is under way; their files are nobody's business but theirs
+    upload: Literal["keep", "receiving", "staged", "importing", "none"]
     base: Literal["none", "link", "convert"]
     driver: str = "raw"  # QEMU's name for the format of the upload
     virtual_size: int = 0
@@ -38,15 +45,18 @@ class Facts:
     upload: bool = False
     partial: bool = False
     base: bool = False
+    stage: bool = False
+    converted: bool = False
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do. `driver` and `virtual_size` belong to convert."""
+    """One thing to do. `driver` and `virtual_size` belong to conversions, `target` (qcow2 or raw) to that of what was staged."""
 
     verb: Verb
     driver: str = "raw"
     virtual_size: int = 0
+    target: str = "qcow2"
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,7 @@ class Images(Protocol):
         ...
 
     async def apply(self, id: str, step: Step) -> None:
-        """Carry out one step; doing it again is harmless. A cancelled convert leaves no half base. Raises HostError."""
+        """Carry out one step; doing it again is harmless. A cancelled conversion leaves no half file. Raises HostError."""
         ...
 
     async def opinion(self, file: Path, driver: str) -> Opinion | None:
@@ -97,20 +107,27 @@ class Folder:
     def partial(self, id: str) -> Path:
         return self.uploads / f"{_checked(id)}.part"
 
+    def stage(self, id: str) -> Path:
+        return self.uploads / f"{_checked(id)}.stage"
+
+    def converted(self, id: str) -> Path:
+        return self.uploads / f"{_checked(id)}.converted"
+
     def base(self, id: str) -> Path:
         return self.bases / f"{_checked(id)}.qcow2"
 
     def uploaded(self, id: str | None = None) -> dict[str, Facts]:
         """The facts that lie in `images/`."""
-        if id is not None:
-            facts = Facts(self.upload(id).exists(), self.partial(id).exists())
-            return {id: facts} if facts != Facts() else {}
+        if id is None:
+            names = os.listdir(self.uploads)
+        else:
+            names = [name for name in (_checked(id) + end for end in ENDS) if (self.uploads / name).exists()]
         found: dict[str, Facts] = {}
-        for name in os.listdir(self.uploads):
+        for name in names:
             stem, _, rest = name.partition(".")
-            if ID.match(stem) and rest in ("", "part"):
-                old = found.get(stem, Facts())
-                found[stem] = Facts(old.upload or not rest, old.partial or rest == "part")
+            end = f".{rest}" if rest else ""
+            if ID.match(stem) and end in ENDS:
+                found[stem] = replace(found.get(stem, Facts()), **{ENDS[end]: True})
         return found
 
     def based(self) -> Iterator[str]:
@@ -122,7 +139,8 @@ class Folder:
 
     def set_aside(self, id: str, verb: Verb) -> Path | None:
         """Take one file's name away, at once; returns where it is now, to be unlinked in a thread (gigabytes take long), or None."""
-        path = {"drop_upload": self.upload, "drop_partial": self.partial, "drop_base": self.base}[verb](id)
+        places = {"drop_upload": self.upload, "drop_partial": self.partial, "drop_stage": self.stage, "drop_converted": self.converted}
+        path = {**places, "drop_base": self.base}[verb](id)
         aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
             path.rename(aside)

@@ -15,14 +15,14 @@ DEFAULT_PAGE = 25  # as Glance's limit_param_default
 Pairs = Sequence[tuple[str, str]]
 PAGING = frozenset({"limit", "marker", "sort", "sort_key", "sort_dir", "visibility", "member_status", "tag", "os_hidden"})
 SEVERAL = ("id", "name", "status", "container_format", "disk_format")  # may say `in:a,b`
-NUMBERS = ("size_min", "size_max", "min_ram", "min_disk")
+NUMBERS = {"size": "size =", "size_min": "size >=", "size_max": "size <=", "min_ram": "min_ram =", "min_disk": "min_disk ="}
 TIMES = ("created_at", "updated_at")
 COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "eq": "=", "neq": "<>"}
 
 
 def listing_of(ctx: Context, pairs: Pairs) -> Listing:
     """The page that a client asks for, with everything it may not see already left out. Raises BadRequest."""
-    listing = Listing(sorts=_sorts(pairs), limit=_limit(pairs), marker=dict(pairs).get("marker"))
+    listing = Listing(sorts=_sorts(pairs), limit=limit_of(pairs), marker=dict(pairs).get("marker"))
     _see(ctx, listing, dict(pairs))
     listing.where["os_hidden"] = int(_truth("os_hidden", dict(pairs).get("os_hidden", "false")))
     for name, value in pairs:
@@ -40,8 +40,7 @@ def _filter(listing: Listing, name: str, value: str) -> None:
     if name in TIMES:
         listing.terms.append(_time(name, value))
     elif name in NUMBERS:
-        column, operator = (name[:4], ">=" if name == "size_min" else "<=") if name.startswith("size") else (name, "=")
-        listing.terms.append((f"{column} {operator} ?", (_number(name, value),)))
+        listing.terms.append((f"{NUMBERS[name]} ?", (_number(name, value),)))
     elif name == "protected":
         listing.where[name] = int(_truth(name, value))
     elif name in SEVERAL and value.startswith("in:"):
@@ -101,7 +100,8 @@ def _sort(key: str, colon: str, direction: str) -> tuple[str, bool]:
     return IMAGE.sorts[key], direction != "asc"
 
 
-def _limit(pairs: Pairs) -> int:
+def limit_of(pairs: Pairs) -> int:
+    """Rows per page. Raises BadRequest."""
     text = dict(pairs).get("limit")
     if text is None:
         return DEFAULT_PAGE

@@ -40,6 +40,7 @@ class Request:
     headers: Mapping[str, str]  # names in lower case
     query_string: str = ""
     params: Mapping[str, str] = field(default_factory=dict)  # the {names} of the route
+    slash: bool = False  # whether the path ended with one; `path` does not
     body: bytes = b""
     stream: AsyncIterator[bytes] | None = None  # of routes that stream
     context: Context | None = None  # set by the dialect's `begin`
@@ -223,6 +224,7 @@ def _request(dialect: Dialect, req: falcon.asgi.Request, params: Mapping[str, st
         headers=req.headers_lower,
         query_string=req.query_string,
         params=params,
+        slash=req.scope["path"].endswith("/"),
     )
 
 

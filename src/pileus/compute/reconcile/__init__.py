@@ -248,6 +248,7 @@ class Reconciler:
             for image in filter(None, (step.disk.image, step.disk.kernel, step.disk.initrd)):
                 base = base_of(self.cloud.store, image)
                 if base.state == "making":
+                    self.cloud.wake_now("image", image)  # it may have been taken out of the cache
                     return Wait("image", image)
                 if base.state != "ready":
                     return Unfit(base.reason)

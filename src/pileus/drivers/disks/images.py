@@ -1,4 +1,4 @@
-"""The image half of disks: base disks by hard link or qemu-img convert, and qemu-img's opinion of an upload.
+"""The image half of disks: base disks by hard link or qemu-img convert, conversion of what is imported, and qemu-img's opinion.
 
 Not here: uploads themselves (image/live.py writes them) and the disks of servers (servers.py).
 
@@ -15,6 +15,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +43,17 @@ class DiskImages(Images):
         based = self.folder.based() if id is None else ([id] if self.folder.base(id).exists() else [])
         for each in based:
             old = found.get(each, Facts())
-            found[each] = Facts(old.upload, old.partial, base=True)
+            found[each] = replace(old, base=True)
         return found
 
     async def apply(self, id: str, step: Step) -> None:
         try:
             if step.verb == "link":
-                self._publish(self.folder.upload(id), id, keep=True)
+                self._link(id)
             elif step.verb == "convert":
-                await self._convert(id, step)
+                await self._convert(step, self.folder.upload(id), self.folder.base(id))
+            elif step.verb == "convert_stage":
+                await self._convert(step, self.folder.stage(id), self.folder.converted(id))
             elif aside := self.folder.set_aside(id, step.verb):
                 await asyncio.to_thread(aside.unlink)
         except OSError as error:
@@ -67,30 +70,28 @@ class DiskImages(Images):
         except (ValueError, KeyError) as error:
             raise HostError(f"qemu-img info said nothing that can be read of {file}: {error}") from error
 
-    async def _convert(self, id: str, step: Step) -> None:
-        """Into a name of its own, then on disk, then under its real name: a kill at any moment leaves a whole base or none."""
-        target = self.folder.bases / f".{id}.{secrets.token_hex(4)}"
+    async def _convert(self, step: Step, source: Path, target: Path) -> None:
+        """Into a name of its own, then on disk, then under its real name: a kill at any moment leaves a whole file or none."""
+        half = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         try:
             await self._qemu_img(
-                ["convert", "-f", step.driver, "-O", "qcow2", str(self.folder.upload(id)), str(target)],
+                ["convert", "-f", step.driver, "-O", step.target, str(source), str(half)],
                 memory=CONVERT_MEMORY,
                 seconds=CONVERT_SECONDS,
                 written=int(step.virtual_size * OVERHEAD) + 16 * MIB,
             )
-            await asyncio.to_thread(_sync, target)
-            self._publish(target, id, keep=False)
+            await asyncio.to_thread(_sync, half)
+            half.chmod(0o444)
+            os.replace(half, target)
         finally:
-            target.unlink(missing_ok=True)
+            half.unlink(missing_ok=True)
 
-    def _publish(self, file: Path, id: str, *, keep: bool) -> None:
-        """Give a whole file the base's name, at once."""
+    def _link(self, id: str) -> None:
+        """The base of a qcow2 is the upload under a second name."""
+        file = self.folder.upload(id)
         file.chmod(0o444)
-        base = self.folder.base(id)
-        if not keep:
-            os.replace(file, base)
-            return
         with contextlib.suppress(FileExistsError):
-            os.link(file, base)
+            os.link(file, self.folder.base(id))
 
     async def _qemu_img(self, arguments: list[str], *, memory: int, seconds: int, written: int) -> str:
         limits = [f"--as={memory}", f"--cpu={seconds}", f"--fsize={written}", "--core=0", "--nofile=64"]

@@ -23,6 +23,9 @@ def find_bootable(ctx: Context, image_id: str) -> Row:
     row = find_part(ctx, image_id)
     if row["container_format"] in ("ovf", "ova", "docker", "compressed") or row["disk_format"] in ("aki", "ari"):
         raise BadRequest(f"Image {image_id} is unacceptable: {row['disk_format']} in {row['container_format']} is no disk to boot from.")
+    ctx.store.update("image", row["id"], {"hits": row["hits"] + 1, "used_at": ctx.now()})
+    if want_base(ctx.store, row):
+        ctx.wake("image", row["id"])
     return row
 
 
@@ -36,6 +39,11 @@ def find_part(ctx: Context, image_id: str) -> Row:
     return row
 
 
+def want_base(store: Store, row: Row) -> bool:
+    """Want a base disk again that was taken out of the cache; whether it was, and the image is to be woken."""
+    return not row["cached"] and store.update("image", row["id"], {"cached": 1}) == 1
+
+
 @dataclass(frozen=True)
 class Base:
     """How far an image's base disk is. `reason` says why it failed."""
@@ -45,7 +53,9 @@ class Base:
 
 
 def base_of(store: Store, image_id: str) -> Base:
-    """Whether `base/<id>.qcow2` is there; of a kernel or ramdisk, whether `images/<id>` is. Raise Wait("image", id) while it is making."""
+    """Whether `base/<id>.qcow2` is there; of a kernel or ramdisk, whether `images/<id>` is. While it is making, wake the image and raise
+    Wait("image", id).
+    """
     row = store.get("image", image_id)
     if row is None:
         return Base("gone", f"Image {image_id} has been deleted.")
@@ -53,4 +63,5 @@ def base_of(store: Store, image_id: str) -> Base:
         return Base("failed", row["host_error"] or "The image could not be converted.")
     if row["host_status"] == "ready":
         return Base("ready")
+    want_base(store, row)
     return Base("making") if row["status"] in ("active", "deactivated") else Base("failed", f"Image {image_id} has no data.")

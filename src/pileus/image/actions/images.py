@@ -9,6 +9,8 @@ from typing import Any
 
 from pileus.errors import BadRequest, Conflict, Forbidden, NotFound, TooLarge
 from pileus.image.actions.patch import Change, apply
+from pileus.image.actions.usage import check_limits
+from pileus.image.actions.work import end_task
 from pileus.image.resources import FIXED, MOST, RESERVED, properties_of, schema_fault
 from pileus.image.states import DEACTIVATE, REACTIVATE
 from pileus.kit.context import Context
@@ -50,6 +52,7 @@ def create_image(ctx: Context, values: Mapping[str, Any]) -> Row:
     _check(ctx, row, properties, tags)
     _check_visibility(ctx, row["visibility"])
     with ctx.store.transaction():
+        check_limits(ctx, row["project_id"], "image_count_total")
         if ctx.store.get("image", row["id"], hidden=True):
             raise Conflict(f"Image ID {row['id']} already exists!")
         ctx.store.insert("image", row)
@@ -113,6 +116,7 @@ def delete_image(ctx: Context, id: str) -> None:
         ctx.store.update("image", row["id"], {"gone": 1, "updated_at": ctx.now(), "revision": row["revision"] + 1})
         ctx.store.delete("tag", {"resource_id": row["id"]})
         ctx.store.delete("image_member", {"image_id": row["id"]})
+        end_task(ctx.store, row["id"], ctx.now(), "failure", "The image was deleted.")
         ctx.wake("image", row["id"])
 
 

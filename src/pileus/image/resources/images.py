@@ -1,4 +1,4 @@
-"""The image and its members, as Glance shows and takes them. The JSON Schemas that Glance serves are made from these tables too.
+"""The image, as Glance shows and takes it. The JSON Schema that Glance serves is made from this table too.
 
 Not here: what may be done when (states) and by whom (actions). Glance has no microversions that change a body: every field is in all.
 """
@@ -6,101 +6,21 @@ Not here: what may be done when (states) and by whom (actions). Glance has no mi
 from __future__ import annotations
 
 import json
-import pprint
-import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from pileus.errors import BadRequest, Fault, Forbidden
+from pileus.image.resources.words import NULL_INT, UUID, Choice, Shown, words
 from pileus.image.states import STATUSES
 from pileus.kit.context import Context
-from pileus.kit.resource import Field, Mismatch, Resource, Type, Words, flag, tags_of, when
+from pileus.kit.resource import Field, Resource, Type, flag, tags_of, when
 from pileus.kit.store import Row
 from pileus.openstack.types import Bool, Int, List, Str
 
-UUID = "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$"
 DISK_FORMATS = (None, "ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
 CONTAINER_FORMATS = (None, "ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
 VISIBILITIES = ("community", "public", "private", "shared")
-MEMBER_STATUSES = ("pending", "accepted", "rejected")
 MOST = 2**31 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One of some words, with or without null, as Glance's schema says it."""
-
-    values: tuple[str | None, ...]
-
-    def parse(self, value: Any, /) -> Any:
-        if value is not None and not isinstance(value, str):
-            raise Mismatch(f"{value!r} is not of type {', '.join(repr(n) for n in self._types())}", value, rule="type")
-        if value not in self.values:
-            raise Mismatch(f"{value!r} is not one of {list(self.values)}", value, rule="enum")
-        return value
-
-    def schema(self) -> dict[str, Any]:
-        types = self._types()
-        return {"type": types if len(types) > 1 else types[0], "enum": list(self.values)}
-
-    def _types(self) -> list[str]:
-        return ["null", "string"] if None in self.values else ["string"]
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """The schema of what no request may carry: it is only served."""
-
-    served: Row
-
-    def parse(self, value: Any, /) -> Any:
-        raise Mismatch(f"{value!r} cannot be given", value)
-
-    def schema(self) -> Row:
-        return dict(self.served)
-
-
-NULL_INT = Shown({"type": ["null", "integer"]})
-
-
-# -- words: those of Python's jsonschema, through which Glance speaks ---------------------------------------------------------
-
-
-def _mismatch(name: str, mismatch: Mismatch) -> Fault:
-    """The validator's report: the reason, the rule that failed, and the value, each with its place."""
-    part, where, value_at = SCHEMA["properties"].get(name), f"['properties'][{name!r}]", f"[{name!r}]"
-    if part is None:
-        part, where = SCHEMA["additionalProperties"], "['additionalProperties']"
-    for step in mismatch.path:
-        inner = "items" if isinstance(step, int) else "properties"
-        part, where = (
-            (part["items"], where + "['items']") if inner == "items" else (part["properties"][step], f"{where}['properties'][{step!r}]")
-        )
-        value_at += f"[{step!r}]"
-    return schema_fault("image", mismatch.reason, mismatch.rule, where, part, value_at, mismatch.value)
-
-
-def schema_fault(schema: str, reason: str, rule: str, where: str, part: Any, value_at: str, value: Any) -> Fault:
-    """400 with the text that `str(jsonschema.ValidationError)` has."""
-    shown, given = (textwrap.indent(pprint.pformat(thing, width=72, sort_dicts=True), "    ") for thing in (part, value))
-    return BadRequest(
-        f"Provided object does not match schema {schema!r}: {reason}\n\n"
-        f"Failed validating {rule!r} in schema{where}:\n{shown}\n\nOn instance{value_at}:\n{given}"
-    )
-
-
-def _no_object(key: str, body: Any) -> Fault:
-    return schema_fault(key, f"{body!r} is not of type 'object'", "type", "", {"type": "object"}, "", body)
-
-
-def read_only(names: list[str]) -> Fault:
-    return Forbidden(f"Attribute '{names[0]}' is read-only.")
-
-
-WORDS = Words(
-    mismatch=_mismatch, unknown=read_only, missing=lambda name, given: _no_object("image", given), no_object=_no_object, fixed=read_only
-)
+WORDS = words("image", lambda: SCHEMA)
 
 
 # -- the image ---------------------------------------------------------------------------------------------------------------
@@ -334,47 +254,3 @@ SCHEMA: Row = {
     "additionalProperties": {"type": "string"},
     "links": [{"rel": "self", "href": "{self}"}, {"rel": "enclosure", "href": "{file}"}, {"rel": "describedby", "href": "{schema}"}],
 }
-MEMBER_SCHEMA: Row = {
-    "name": "member",
-    "properties": {
-        "created_at": {"type": "string", "description": "Date and time of image member creation"},
-        "image_id": {"type": "string", "description": "An identifier for the image", "pattern": UUID},
-        "member_id": {"type": "string", "description": "An identifier for the image member (tenantId)"},
-        "schema": {"type": "string", "readOnly": True},
-        "status": {"type": "string", "description": "The status of this image member", "enum": list(MEMBER_STATUSES)},
-        "updated_at": {"type": "string", "description": "Date and time of last modification of image member"},
-    },
-}
-
-
-def collection(name: str, item: Row, links: tuple[str, ...]) -> Row:
-    """The schema of a list."""
-    pages = {link: {"type": "string"} for link in links}
-    described = {"rel": "describedby", "href": "{schema}"}
-    properties = {name: {"type": "array", "items": item}, **pages, "schema": {"type": "string"}}
-    return {"name": name, "properties": properties, "links": [*({"rel": link, "href": f"{{{link}}}"} for link in links), described]}
-
-
-SCHEMAS: dict[str, Row] = {
-    "image": SCHEMA,
-    "images": collection("images", SCHEMA, ("first", "next")),
-    "member": MEMBER_SCHEMA,
-    "members": collection("members", MEMBER_SCHEMA, ()),
-}
-
-# -- members -----------------------------------------------------------------------------------------------------------------
-
-MEMBER = Resource(
-    "member",
-    "members",
-    [
-        Field("member_id", Str(), show="member"),
-        Field("image_id", Str(), show="image_id"),
-        Field("status", Choice(MEMBER_STATUSES), show="status"),
-        Field("created_at", show=when("created_at")),
-        Field("updated_at", show=when("updated_at")),
-        Field("schema", show=lambda row, ctx: "/v2/schemas/member"),
-    ],
-    words=WORDS,
-    table="image_member",
-)
