@@ -33,7 +33,7 @@ def range_of(subnet: Row) -> IPNetwork:
 
 def automatic(subnet: Row) -> bool:
     """Whether hosts on the subnet make their own addresses."""
-    return subnet["ipv6_address_mode"] in AUTOMATIC
+    return subnet["ipv6_address_mode"] in AUTOMATIC or subnet["ipv6_ra_mode"] in AUTOMATIC
 
 
 def default_pools(cidr: str, gateway: str | None) -> list[dict[str, str]]:
@@ -88,9 +88,29 @@ def give(ctx: Context, network: Row, port: Row, wanted: list[Wanted] | None) -> 
         else:
             given.append(_give_one(ctx, network, port, [subnet]))
     if wanted and port["device_owner"] not in ROUTER_OWNERS:
-        have = {subnet_id for subnet_id, _ in given}
+        have = {ip["subnet_id"] for ip in ctx.store.find("fixed_ip", {"port_id": port["id"]})}
         given += [_take(ctx, port, s, eui64(s, port["mac_address"])) for s in fitting if automatic(s) and s["id"] not in have]
     return given
+
+
+def give_automatic(ctx: Context, subnet: Row) -> None:
+    """The addresses that hosts make for themselves on a new subnet, for the ports that its network has already."""
+    if not automatic(subnet):
+        return
+    for port in ctx.store.find("port", {"network_id": subnet["network_id"]}, order="rowid"):
+        if port["device_owner"] not in (*ROUTER_OWNERS, "network:floatingip") and _serves(subnet, port["device_owner"]):
+            _take(ctx, port, subnet, eui64(subnet, port["mac_address"]))
+            ctx.wake("port", port["id"])
+
+
+def regive_automatic(ctx: Context, port: Row) -> None:
+    """A port whose MAC has changed makes itself other addresses."""
+    for ip in ctx.store.find("fixed_ip", {"port_id": port["id"]}):
+        subnet = ctx.store.get("subnet", ip["subnet_id"])
+        if subnet and automatic(subnet) and port["device_owner"] not in ROUTER_OWNERS:
+            key = {"subnet_id": ip["subnet_id"], "ip_address": ip["ip_address"]}
+            ctx.store.delete("fixed_ip", key)
+            ctx.store.insert("fixed_ip", {**ip, "ip_address": eui64(subnet, port["mac_address"])})
 
 
 def _serves(subnet: Row, device_owner: str) -> bool:

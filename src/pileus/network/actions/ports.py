@@ -15,7 +15,7 @@ from pileus.errors import BadRequest, Conflict
 from pileus.kit.context import Context
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow, forbid
 from pileus.kit.store import Row, Store
-from pileus.network.actions.addresses import Wanted, give
+from pileus.network.actions.addresses import ROUTER_OWNERS, Wanted, automatic, give, regive_automatic
 from pileus.network.actions.qos import checked_policy
 from pileus.network.actions.quotas import spend
 from pileus.network.actions.removal import remove_port
@@ -168,6 +168,8 @@ def update_port(ctx: Context, id: str, values: Row) -> Row:
         if changes.get("mac_address", row["mac_address"]) != row["mac_address"]:
             _check_mac_change(ctx, row, changes["mac_address"])
         after = change(ctx, "port", row, changes)
+        if after["mac_address"] != row["mac_address"]:
+            regive_automatic(ctx, after)
         if wanted is not None:
             _readdress(ctx, network, after, wanted)
         if groups is not None:
@@ -206,11 +208,17 @@ def _readdress(ctx: Context, network: Row, row: Row, wanted: list[Wanted]) -> No
         else:
             ask.append(want)
     for ip in have:
-        if ip not in keep:
+        if ip not in keep and not _is_automatic(ctx, row, ip):
             _check_floating(ctx, row["id"], ip["ip_address"])
             ctx.store.delete("fixed_ip", {"subnet_id": ip["subnet_id"], "ip_address": ip["ip_address"]})
     if ask:
         give(ctx, network, row, ask)
+
+
+def _is_automatic(ctx: Context, row: Row, ip: Row) -> bool:
+    """An address that the port makes for itself is not taken away by not being named."""
+    subnet = ctx.store.get("subnet", ip["subnet_id"])
+    return bool(subnet and automatic(subnet) and row["device_owner"] not in ROUTER_OWNERS)
 
 
 def _check_floating(ctx: Context, port_id: str, address: str) -> None:

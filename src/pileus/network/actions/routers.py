@@ -13,6 +13,7 @@ from pileus.errors import BadRequest, Conflict, NotFound
 from pileus.kit.context import Context
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow
 from pileus.kit.store import Row
+from pileus.network.actions.addresses import give
 from pileus.network.actions.ports import create_port
 from pileus.network.actions.qos import checked_policy
 from pileus.network.actions.quotas import spend
@@ -221,6 +222,9 @@ def _by_port(ctx: Context, row: Row, port_id: str) -> tuple[Row, list[str]]:
     if sum(subnet["ip_version"] == 4 for subnet in subnets) > 1:
         raise bad_request("router", "Cannot have multiple IPv4 subnets on router port")
     _check_overlap(ctx, row, subnets)
+    if (other := _ipv6_leg(ctx, row, port["network_id"])) and any(subnet["ip_version"] == 6 for subnet in subnets):
+        words = "Cannot have multiple router ports with the same network id if both contain IPv6 subnets. Existing port"
+        raise bad_request("router", f"{words} {other['id']} has IPv6 subnet(s) and network id {port['network_id']}")
     changes = {"device_id": row["id"], "device_owner": INTERFACE, "binding_host": host_name(ctx), "port_security_enabled": 0}
     ctx.store.delete("port_security_group", {"port_id": port_id})
     after = change(ctx, "port", port, changes)
@@ -236,9 +240,27 @@ def _by_subnet(ctx: Context, row: Row, subnet_id: str) -> tuple[Row, list[str]]:
         words = f"Cannot add interface to router because subnet {subnet_id} is not owned by project making the request"
         raise bad_request("router", words)
     _check_overlap(ctx, row, [subnet])
+    network = ctx.store.get("network", subnet["network_id"])
+    if network and subnet["ip_version"] == 6 and (shared := _ipv6_leg(ctx, row, network["id"])):
+        give(ctx, network, shared, [{"subnet_id": subnet_id, "ip_address": subnet["gateway_ip"]}])
+        after = change(ctx, "port", shared, {})
+        ctx.wake("port", shared["id"])
+        return after, [subnet_id]
     leg = {"network_id": subnet["network_id"], "device_id": row["id"], "device_owner": INTERFACE, "project_id": row["project_id"]}
     asked = [{"subnet_id": subnet_id, "ip_address": subnet["gateway_ip"]}]
     return create_port(ctx.internal(), {**leg, "fixed_ips": asked, "binding_host": host_name(ctx)}), [subnet_id]
+
+
+def _ipv6_leg(ctx: Context, row: Row, network_id: str) -> Row | None:
+    """The leg that all IPv6 subnets of a network share."""
+    found = ctx.store.query(
+        "SELECT p.id FROM port p JOIN fixed_ip i ON i.port_id = p.id JOIN subnet s ON s.id = i.subnet_id"
+        " WHERE p.device_id = ? AND p.device_owner = ? AND p.network_id = ? AND p.gone = 0 AND s.ip_version = 6",
+        row["id"],
+        INTERFACE,
+        network_id,
+    )
+    return ctx.store.get("port", found[0]["id"]) if found else None
 
 
 @allow(PROJECT_MEMBER, "remove_router_interface")
@@ -252,11 +274,17 @@ def remove_router_interface(ctx: Context, id: str, info: dict[str, Any]) -> dict
     with ctx.store.transaction():
         legs = [leg for leg in legs_of(ctx, id) if leg["device_owner"] == INTERFACE]
         mine = _leg(row, legs, port_id, subnet_id)
-        for leg in mine:
+        only = [leg for leg in mine if port_id is None and leg["subnet_id"] == subnet_id and len(mine) > 1]
+        for leg in only or mine:
             _check_interface_unused(ctx, row, leg)
         port = ctx.store.get("port", mine[0]["port_id"])
         assert port is not None
-        remove_port(ctx, port)
+        if only:  # one of several subnets on a leg: the others stay
+            mine = only
+            ctx.store.delete("fixed_ip", {"port_id": port["id"], "subnet_id": subnet_id})
+            change(ctx, "port", port, {})
+        else:
+            remove_port(ctx, port)
         bump(ctx, "router", id)
         ctx.wake("router", id)
     return _interface(row, port, [leg["subnet_id"] for leg in mine])

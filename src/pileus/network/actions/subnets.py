@@ -10,7 +10,7 @@ from pileus.errors import BadRequest, Conflict
 from pileus.kit.context import Context
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow, forbid
 from pileus.kit.store import Row
-from pileus.network.actions.addresses import AUTOMATIC, ROUTER_OWNERS, default_pools, usable
+from pileus.network.actions.addresses import AUTOMATIC, ROUTER_OWNERS, automatic, default_pools, give_automatic, usable
 from pileus.network.actions.networks import check_mtu
 from pileus.network.actions.quotas import spend
 from pileus.network.actions.removal import AUTO_DELETED, remove_port, remove_subnet
@@ -60,6 +60,7 @@ def create_subnet(ctx: Context, values: Row) -> Row:
         row = {**fresh(ctx), **columns({**values, "allocation_pools": pools}, PACK), "project_id": project, "gateway_ip": gateway}
         row["revision"] = 0  # a subnet's count starts there
         ctx.store.insert("subnet", row)
+        give_automatic(ctx, find(ctx, "subnet", row["id"]))
         bump(ctx, "network", network["id"])
         ctx.wake("network", network["id"])
     return find(ctx, "subnet", row["id"])
@@ -234,7 +235,15 @@ def update_subnet(ctx: Context, id: str, values: Row) -> Row:
         if after["gateway_ip"] != row["gateway_ip"]:  # the way out of the routers that have theirs here
             for router in ctx.store.find("router", {"gateway_network_id": row["network_id"]}):
                 ctx.wake("router", router["id"])
+        if after["ip_version"] == 6:  # what they advertise may be something else now
+            _wake_legs(ctx, after)
     return after
+
+
+def _wake_legs(ctx: Context, row: Row) -> None:
+    sql = "SELECT p.device_id FROM port p JOIN fixed_ip i ON i.port_id = p.id WHERE i.subnet_id = ? AND p.gone = 0 AND p.device_owner = ?"
+    for leg in ctx.store.query(sql, row["id"], ROUTER_OWNERS[0]):
+        ctx.wake("router", leg["device_id"])
 
 
 def _check_gateway_free(ctx: Context, row: Row) -> None:
@@ -249,15 +258,19 @@ def _check_gateway_free(ctx: Context, row: Row) -> None:
 
 @allow(PROJECT_MEMBER, "delete_subnet")
 def delete_subnet(ctx: Context, id: str) -> None:
-    """Delete a subnet. Raises Conflict while a port has an address of it."""
+    """Delete a subnet. Raises Conflict while a port has an address of it, unless hosts make theirs by themselves."""
     row = _changeable(ctx, id, "delete_subnet")
     with ctx.store.transaction():
         sql = "SELECT DISTINCT p.* FROM port p JOIN fixed_ip i ON i.port_id = p.id WHERE i.subnet_id = ? AND p.gone = 0"
         ports = ctx.store.query(sql, id)
-        if any(port["device_owner"] not in AUTO_DELETED for port in ports):
+        own = [port for port in ports if automatic(row) and port["device_owner"] not in (*AUTO_DELETED, *ROUTER_OWNERS)]
+        if any(port["device_owner"] not in AUTO_DELETED for port in ports if port not in own):
             words = f"Unable to complete operation on subnet {id}: One or more ports have an IP allocation from this subnet."
             raise Conflict(words, type="SubnetInUse")
         for port in ports:
-            remove_port(ctx, port)
+            if port in own:  # an address that the host made for itself goes, the port stays
+                ctx.wake("port", port["id"])
+            else:
+                remove_port(ctx, port)
         remove_subnet(ctx, row)
         bump(ctx, "network", row["network_id"])
