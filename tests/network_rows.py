@@ -106,7 +106,7 @@ class Rows:
     def leg(self, router: str, network: str, subnet: str, ip: str) -> str:
         return self.port(network, subnet, ip, device_id=router, device_owner="network:router_interface", port_security_enabled=0)
 
-    def floating(self, public: tuple[str, str], address: str, router: str, port_id: str) -> str:
+    def floating(self, public: tuple[str, str], address: str, router: str | None, port_id: str | None) -> str:
         id = str(uuid.uuid4())
         place = self.port(*public, address, device_id=id, device_owner="network:floatingip", port_security_enabled=0)
         values = {"floating_network_id": public[0], "floating_ip_address": address, "floating_port_id": place}
@@ -119,6 +119,15 @@ class Rows:
         fixed = self.store.first("fixed_ip", {"port_id": port_id}) if port_id else None
         changes = {"port_id": port_id, "fixed_ip_address": fixed["ip_address"] if fixed else None, "router_id": router, "status": "DOWN"}
         self.store.update("floating_ip", floating, changes)
+
+    def forwarding(self, floating: str, router: str, port_id: str, external: int, internal: int, *, more: int = 0, **values: Any) -> str:
+        """Let a port of a floating IP, and `more` after it, lead to an inner port and those after it (`internal_high`: or not)."""
+        fixed = self.store.first("fixed_ip", {"port_id": port_id})
+        assert fixed
+        self.store.update("floating_ip", floating, {"router_id": router})
+        ports = {"external_low": external, "external_high": external + more, "internal_low": internal, "internal_high": internal + more}
+        inner = {"internal_port_id": port_id, "internal_ip_address": fixed["ip_address"]}
+        return self.insert("port_forwarding", floating_ip_id=floating, **{"protocol": "tcp", **ports, **inner, **values})
 
     def remove_port(self, id: str) -> None:
         for floating in self.store.find("floating_ip", {"port_id": id}):

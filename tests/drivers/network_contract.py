@@ -16,6 +16,7 @@ from pileus.errors import HostError
 from pileus.network.host import (
     Chains,
     Floating,
+    Forwarding,
     GroupWant,
     Leg,
     Limit,
@@ -113,6 +114,9 @@ async def scene_a_network(driver: Networks) -> None:
         {"up": True},
         {"addresses": ("10.0.2.2/24",), "on_link": ()},
         {"addresses": ("10.0.2.3/24", "10.0.3.3/24")},
+        {"addresses": ("10.0.2.3/24", "fd00:1::2/64", "fe80::a9fe:a9fe/64")},
+        {"up": False},
+        {"up": True},
         {"addresses": (), "on_link": ("10.0.2.0/24", "10.0.3.0/24")},
         {"uplink": True},
         {"uplink": False},
@@ -230,6 +234,9 @@ async def scene_a_router(driver: Networks) -> None:
     await bring(driver, want)
     neighbour = Neighbour(inner.port_id, "10.0.2.1", "fa:16:3e:00:00:01")
     floating = changed(outer, addresses=(*outer.addresses, "192.168.37.10/32"))
+    to_one = Forwarding(address="192.168.37.10", protocol=6, low=80, high=90, fixed="10.0.2.1", fixed_low=8080, fixed_high=8080)
+    to_same = changed(to_one, protocol=17, fixed_low=80, fixed_high=90)
+    shifted = changed(to_one, low=1000, high=3000, fixed_low=2000, fixed_high=4000)
     changes: list[dict[str, Any]] = [
         {"neighbours": (neighbour,)},
         {"neighbours": (changed(neighbour, mac="fa:16:3e:00:00:02"), changed(neighbour, address="10.0.2.2"))},
@@ -237,12 +244,22 @@ async def scene_a_router(driver: Networks) -> None:
         {"floating": (Floating("192.168.37.10", "10.0.2.1"),), "legs": (floating, inner)},
         {"floating": (Floating("192.168.37.10", "10.0.2.2"),)},
         {"floating": (), "legs": (outer, inner)},
+        {"forwardings": (to_one, to_same), "legs": (floating, inner)},
+        {"forwardings": (to_one, shifted)},
+        {"forwardings": (), "legs": (outer, inner)},
         {"snat": ""},
         {"up": False, "routes": want.routes},
         {"up": True},
         {"routes": (*want.routes, Route("10.9.0.0/16", "10.0.2.9"))},
         {"routes": (want.routes[0], Route("10.9.0.0/16", "10.0.2.8"))},
         {"routes": want.routes},
+        {"legs": (outer, changed(inner, addresses=("10.0.2.254/24", "fd00:1::1/64", "fd00:2::1/64")))},
+        {"routes": (*want.routes, Route("fd00:9::/64", "fd00:1::9"))},
+        {"up": False},
+        {"up": True},
+        {"routes": want.routes, "legs": (outer, changed(inner, addresses=("10.0.2.254/24", "fe80::1/64")))},
+        {"up": False},
+        {"up": True},
         {"legs": (outer, changed(inner, mtu=1300, addresses=("10.0.2.253/24", "10.0.2.252/24")))},
         {"legs": (outer,)},
         {"legs": (outer, inner)},

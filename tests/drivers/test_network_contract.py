@@ -15,5 +15,6 @@ from tests.drivers.network_contract import SCENES
 async def test_scene(name: str, tmp_path: Path) -> None:
     host = FakeHost(tmp_path / "host.json")
     await SCENES[name](FakeNetworks(host))
+    host.close()  # a slow machine writes a moment later
     again = FakeHost(tmp_path / "host.json")
     assert await FakeNetworks(again).observe_all("network") == await FakeNetworks(host).observe_all("network"), "it is on the disk"

@@ -108,6 +108,7 @@ SCENES: dict[str, tuple[Mutation, str]] = {
     "flows never judged": (flows_never_judged, "a_rule_opens_at_once_and_its_removal_ends_open_flows"),
     "a flow may begin without SYN": (text_without("skeleton", rules.NOT_SYN), "an_ended_flow_is_not_revived_by_the_server"),
     "members never told": (members_never_told, "remote_group"),
+    "ports' translations never judged": (translations_never_judged, "ports_of_a_floating_ip"),
     "translations never judged": (translations_never_judged, "floating_ip_both_ways_and_its_end"),
 }
 

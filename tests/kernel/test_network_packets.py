@@ -299,6 +299,65 @@ async def scene_floating_ip_both_ways_and_its_end(lan: Lan) -> None:
         assert not outside.pings("192.168.37.10", wait=0.5)
 
 
+async def scene_ports_of_a_floating_ip(lan: Lan) -> None:
+    """One port, several to as many, several to one; from outside and from inside; nothing else gets in, and what ends is cut."""
+    public = lan.public()
+    network, subnet = lan.network("10.0.2.0/24")
+    group = lan.group({})
+    a, b = (lan.port(network, subnet, f"10.0.2.{n}", [group]) for n in (1, 2))
+    router = lan.router((network, subnet, "10.0.2.254"), outside=(*public, "192.168.37.5"))
+    await lan.settle(("network", public[0]), ("network", network), ("router", router), ("port", a), ("port", b))
+    one, two, outside = lan.guest("a", a), lan.guest("b", b), lan.outside()
+    one.listen(80)
+    for number in (81, 8001, 8002):
+        two.listen(number)
+    floating = lan.floating(public, "192.168.37.10", None, None)
+    forwarding = lan.forwarding(floating, router, a, 2080, 80)
+    lan.forwarding(floating, router, b, 9001, 8001, more=1)
+    lan.forwarding(floating, router, b, 81, 81, more=1)
+    lan.forwarding(floating, router, b, 7000, 8002, more=9, internal_high=8002)
+    lan.forwarding(floating, router, a, 53, 5353, protocol="udp")
+    await lan.settle(("router", router))
+    assert lan.row("floating_ip", floating)["status"] == "ACTIVE"
+
+    def reached(who: Guest, number: int) -> bool:
+        with who.socket() as client:
+            client.settimeout(0.7)
+            try:
+                client.connect(("192.168.37.10", number))
+            except OSError:
+                return False
+            return says(client)
+
+    for number in (2080, 9001, 9002, 81, 7000, 7009):
+        assert reached(outside, number), number
+    for number in (80, 2081, 9000, 9003, 82, 8001, 7010):
+        assert not reached(outside, number), number
+    assert reached(two, 2080), "from inside, around the router's corner"
+    assert reached(one, 2080), "by itself"
+    with one.socket(socket.SOCK_DGRAM) as server, outside.socket(socket.SOCK_DGRAM) as client:
+        server.bind(("", 5353))
+        server.settimeout(1)
+        client.settimeout(1)
+        client.sendto(b"question", ("192.168.37.10", 53))
+        question, peer = server.recvfrom(100)
+        server.sendto(question, peer)
+        assert client.recvfrom(100) == (b"question", ("192.168.37.10", 53))
+    with outside.socket() as kept, outside.socket() as cut:
+        for client, number in ((kept, 9001), (cut, 2080)):
+            client.settimeout(2)
+            client.connect(("192.168.37.10", number))
+            assert says(client)
+        lan.store.update("port_forwarding", forwarding, {"internal_low": 79, "internal_high": 79})
+        await lan.settle(("router", router))
+        assert not says(cut), "it leads elsewhere now"
+        assert says(kept)
+    lan.store.delete("port_forwarding", {"floating_ip_id": floating})
+    await lan.settle(("router", router))
+    assert lan.row("floating_ip", floating)["status"] == "DOWN"
+    assert not reached(outside, 9001)
+
+
 async def scene_a_control_plane_that_starts_again_finds_all_as_it_was(lan: Lan) -> None:
     one, two, router, public = await a_house(lan)
     outside = lan.outside()

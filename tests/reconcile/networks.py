@@ -89,8 +89,9 @@ class World(Rows):
             taps.add(f"{row['network_id']}/{short(row['id'])}")
         assert self.host.part("ports").keys() == taps
         for row in self.store.find("floating_ip"):
-            router = self.store.get("router", row["router_id"]) if row["port_id"] else None
-            assert row["status"] == ("ACTIVE" if router else "DOWN")
+            leads = row["port_id"] or self.store.find("port_forwarding", {"floating_ip_id": row["id"]})
+            router = self.store.get("router", row["router_id"]) if leads else None
+            assert row["status"] == ("ACTIVE" if router and router["admin_state_up"] else "DOWN")
         known = {row["id"] for row in self.store.find("security_group")}
         for parts in self.host.part("filters").values():
             assert {name.partition(":")[2] for name in parts} <= known

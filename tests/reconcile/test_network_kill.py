@@ -57,6 +57,23 @@ class House:
         self.world.associate(self.floating, self.friend, self.router)
         return [("router", self.router)]
 
+    def forward(self) -> list[Key]:
+        """A second floating IP, of which only some ports lead inwards."""
+        floating = self.world.floating(self.public, "192.168.37.11", None, None)
+        self.world.forwarding(floating, self.router, self.port, 80, 8080, more=3)
+        return [("router", self.router)]
+
+    def ipv6(self) -> list[Key]:
+        """The network's first IPv6 subnet, with the router's leg in it and a port."""
+        modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+        subnet = self.world.subnet(self.network, "fd00:1::/64", gateway_ip="fd00:1::1", **modes)
+        leg = self.world.store.first("port", {"device_id": self.router, "network_id": self.network})
+        assert leg
+        for port, address in ((leg["id"], "fd00:1::1"), (self.port, "fd00:1::abc")):
+            place = {"subnet_id": subnet, "network_id": self.network, "ip_address": address, "position": 1}
+            self.world.store.insert("fixed_ip", {"port_id": port, **place})
+        return [("network", self.network), ("router", self.router), ("port", self.port)]
+
     def remove_floating(self) -> list[Key]:
         place = self.world.remove_floating(self.floating)
         return [("router", self.router), ("port", place)]

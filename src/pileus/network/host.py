@@ -198,6 +198,22 @@ class Floating(msgspec.Struct, frozen=True, order=True):
     fixed: str
 
 
+class Forwarding(msgspec.Struct, frozen=True, order=True, kw_only=True):
+    """Ports of a floating IP that this router leads to ports of an inner address: to as many, one to one, or all to one."""
+
+    address: str
+    protocol: int
+    low: int
+    high: int
+    fixed: str
+    fixed_low: int
+    fixed_high: int
+
+    def target(self, port: int) -> int:
+        """Where one of its ports leads."""
+        return self.fixed_low if self.fixed_low == self.fixed_high else self.fixed_low + port - self.low
+
+
 class Route(msgspec.Struct, frozen=True, order=True):
     destination: str
     nexthop: str
@@ -219,13 +235,14 @@ class RouterWant(Want, frozen=True, kw_only=True):
     routes: tuple[Route, ...] = ()  # the default one among them
     snat: str = ""  # what tenants' packets leave through the gateway as; empty: as they are
     floating: tuple[Floating, ...] = ()
+    forwardings: tuple[Forwarding, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
 
     @property
     def rules(self) -> str:
         """Digest of translation and filter."""
         inside = sorted(address for leg in self.legs if not leg.external for address in leg.addresses)
-        return digest(self.snat, self.floating, inside)
+        return digest(self.snat, self.floating, self.forwardings, inside)
 
 
 class LegFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -264,6 +281,7 @@ class Flow(msgspec.Struct, frozen=True, order=True, kw_only=True):
     target_port: int = 0  # for ICMP: type and code in one, type * 256 + code
     answer_source: str = ""  # the ends of the answers, when an address translation makes them others than the above
     answer_target: str = ""
+    answer_port: int = 0  # the source port of the answers
     handle: bytes = b""  # the driver's own
 
 

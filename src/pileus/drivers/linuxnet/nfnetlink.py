@@ -75,7 +75,7 @@ def _flow(payload: bytes, family: int) -> Flow | None:
     if ORIGIN not in found or REPLY not in found:
         return None
     source, target, protocol, source_port, target_port = _ends(found[ORIGIN])
-    answer_source, answer_target, _, _, _ = _ends(found[REPLY])
+    answer_source, answer_target, _, answer_port, _ = _ends(found[REPLY])
     handle = _header(family) + attribute(ORIGIN | 0x8000, found[ORIGIN])
     if ID in found:
         handle += attribute(ID, found[ID])
@@ -87,6 +87,7 @@ def _flow(payload: bytes, family: int) -> Flow | None:
         target_port=target_port,
         answer_source=answer_source,
         answer_target=answer_target,
+        answer_port=answer_port,
         handle=handle,
     )
 

@@ -8,9 +8,10 @@ IPv6 is routed, never translated, as in Neutron: what comes in is the security g
 
 from __future__ import annotations
 
-from pileus.drivers.linuxnet.rules import NOT_SYN, SKELETON, TABLE, VERSION, seal
-from pileus.network.host import METADATA, RELAY_PORT, RouterWant, digest
+from pileus.drivers.linuxnet.rules import LINE, NOT_SYN, SKELETON, TABLE, VERSION, seal
+from pileus.network.host import METADATA, RELAY_PORT, Forwarding, RouterWant, digest
 
+FORWARDING = "forwarding"  # the chain of single ports that lead inwards
 FLOATING = "seal_floating"  # seals what a router's maps hold
 SNAT, INWARD = "$snat", "$inward"  # in the text below: what becomes of a tenant's source address, and of what comes in from outside
 
@@ -21,6 +22,8 @@ _TABLE = f"""table inet {TABLE} {{
  map fixed {{
   type ipv4_addr : ipv4_addr;
  }}
+ chain {FORWARDING} {{
+ }}
  chain from_inside {{
   type filter hook prerouting priority -150; policy accept;
   iifname "qr-*" meta mark set 1
@@ -29,6 +32,7 @@ _TABLE = f"""table inet {TABLE} {{
   type nat hook prerouting priority -100; policy accept;
   iifname "qr-*" ip daddr {METADATA} tcp dport 80 redirect to :{RELAY_PORT}
   dnat ip to ip daddr map @floating
+  jump {FORWARDING}
  }}
  chain postrouting {{
   type nat hook postrouting priority 100; policy accept;
@@ -61,7 +65,7 @@ _TABLE = f"""table inet {TABLE} {{
 
 def router_words(want: RouterWant) -> tuple[str, str]:
     """What the seals of a router's table say: of its chains, of its maps."""
-    return digest(VERSION, table(want)), digest(VERSION, want.floating)
+    return digest(VERSION, table(want)), digest(VERSION, want.floating, want.forwardings)
 
 
 def load_router(want: RouterWant, before: str, *, is_new: bool = False) -> str:
@@ -76,7 +80,28 @@ def load_router(want: RouterWant, before: str, *, is_new: bool = False) -> str:
     for item in want.floating:
         maps += f"add element inet {TABLE} floating {{ {item.address} : {item.fixed} }}\n"
         maps += f"add element inet {TABLE} fixed {{ {item.fixed} : {item.address} }}\n"
+    maps += f"flush chain inet {TABLE} {FORWARDING}\n"
+    maps += "".join(f"add rule inet {TABLE} {FORWARDING} {rule}\n" for item in want.forwardings for rule in forward(item))
     return whole + maps + seal(FLOATING, floating, is_new=is_new)
+
+
+def forward(item: Forwarding) -> list[str]:
+    """One forwarding as nft rules: nft knows no translation that adds to a port's number, so such ports are listed."""
+    if item.fixed_low == item.fixed_high:
+        return [_forward(item, item.low, item.high, f":{item.fixed_low}")]
+    if item.fixed_low == item.low:
+        return [_forward(item, item.low, item.high, "")]
+    found = []
+    for low in range(item.low, item.high + 1, LINE):
+        high = min(low + LINE - 1, item.high)
+        pairs = ", ".join(f"{port} : {item.target(port)}" for port in range(low, high + 1))
+        found.append(_forward(item, low, high, f":th dport map {{ {pairs} }}"))
+    return found
+
+
+def _forward(item: Forwarding, low: int, high: int, port: str) -> str:
+    ports = f"{low}-{high}" if high > low else str(low)
+    return f"ip daddr {item.address} meta l4proto {item.protocol} th dport {ports} dnat ip to {item.fixed}{port}"
 
 
 def table(want: RouterWant) -> str:

@@ -88,7 +88,7 @@ def _association(ctx: Context, row: Row, inner: Row) -> Row:
     if port["device_owner"].startswith("network:"):
         raise bad_request("floatingip", f"Port {port['id']} is unable to be assigned a floating IP")
     subnet_id, address = _inner_address(ctx, port, inner.get("fixed_ip_address"))
-    router_id = _router_between(ctx, row, port, subnet_id)
+    router_id = router_between(ctx, row, port, subnet_id)
     twin = ctx.store.first(
         "floating_ip", {"port_id": port["id"], "fixed_ip_address": address, "floating_network_id": row["floating_network_id"]}
     )
@@ -121,7 +121,7 @@ def _inner_address(ctx: Context, port: Row, asked: str | None) -> tuple[str, str
     return four[0]["subnet_id"], four[0]["ip_address"]
 
 
-def _router_between(ctx: Context, row: Row, port: Row, subnet_id: str) -> str:
+def router_between(ctx: Context, row: Row, port: Row, subnet_id: str) -> str:
     """The router that joins a subnet and the external network; of several the one that is the subnet's gateway. Raises NotFound."""
     found = ctx.store.query(
         "SELECT r.id FROM router r JOIN port p ON p.device_id = r.id AND p.device_owner = 'network:router_interface' AND p.gone = 0"
@@ -149,6 +149,11 @@ def update_floating_ip(ctx: Context, id: str, values: Row) -> Row:
     with ctx.store.transaction():
         changes = columns(values, {})
         if inner:
+            if inner.get("port_id") and ctx.store.find("port_forwarding", {"floating_ip_id": id}, limit=1):
+                raise _forwards(id)
+            if not row["port_id"] and not inner.get("port_id"):
+                inner = {}  # it leads nowhere, and what it forwards is not touched
+        if inner:
             changes |= _association(ctx, row, {"port_id": row["port_id"], **inner})
         moved = any(changes.get(key, row[key]) != row[key] for key in ("port_id", "fixed_ip_address", "router_id"))
         after = change(ctx, "floating_ip", row, {**changes, **({"status": "DOWN"} if moved else {})})
@@ -157,11 +162,17 @@ def update_floating_ip(ctx: Context, id: str, values: Row) -> Row:
     return after
 
 
+def _forwards(id: str) -> Conflict:
+    return Conflict(f"Floating IP {id} in use by Port Forwarding resources.", type="FipInUseByPortForwarding")
+
+
 @allow(PROJECT_MEMBER, "delete_floatingip")
 def delete_floating_ip(ctx: Context, id: str) -> None:
     """Give a floating IP back. The address is free when the host no longer has it."""
     row = find(ctx, "floating_ip", id)
     owned(ctx, row, "delete_floatingip")
+    if ctx.store.find("port_forwarding", {"floating_ip_id": id}, limit=1):
+        raise _forwards(id)
     with ctx.store.transaction():
         disassociate(ctx, row)
         ctx.store.delete("tag", {"resource_id": id})

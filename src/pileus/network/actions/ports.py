@@ -18,7 +18,7 @@ from pileus.kit.store import Row, Store
 from pileus.network.actions.addresses import ROUTER_OWNERS, Wanted, automatic, give, regive_automatic
 from pileus.network.actions.qos import checked_policy
 from pileus.network.actions.quotas import spend
-from pileus.network.actions.removal import remove_port
+from pileus.network.actions.removal import remove_forwardings, remove_port
 from pileus.network.actions.scope import Page, absent, change, columns, deny, find, fresh, is_shared_with_caller, owner, page, restrict
 from pileus.network.actions.security_groups import default_security_group
 from pileus.network.resources import PORT, PORT_ADMIN
@@ -210,6 +210,7 @@ def _readdress(ctx: Context, network: Row, row: Row, wanted: list[Wanted]) -> No
     for ip in have:
         if ip not in keep and not _is_automatic(ctx, row, ip):
             _check_floating(ctx, row["id"], ip["ip_address"])
+            remove_forwardings(ctx, {"internal_port_id": row["id"], "internal_ip_address": ip["ip_address"]})
             ctx.store.delete("fixed_ip", {"subnet_id": ip["subnet_id"], "ip_address": ip["ip_address"]})
     if ask:
         give(ctx, network, row, ask)

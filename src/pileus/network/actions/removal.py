@@ -16,6 +16,7 @@ def remove_port(ctx: Context, port: Row) -> None:
     """Wish a port away: its floating IPs lead nowhere from now on, its groups are free of it."""
     for floating in ctx.store.find("floating_ip", {"port_id": port["id"]}):
         disassociate(ctx, floating)
+    remove_forwardings(ctx, {"internal_port_id": port["id"]})
     ctx.store.delete("port_security_group", {"port_id": port["id"]})
     ctx.store.delete("tag", {"resource_id": port["id"]})
     ctx.store.update("port", port["id"], {"gone": 1})
@@ -30,6 +31,17 @@ def remove_subnet(ctx: Context, subnet: Row) -> None:
     ctx.store.delete("tag", {"resource_id": subnet["id"]})
     ctx.store.delete("subnet", {"id": subnet["id"]})
     ctx.wake("network", subnet["network_id"])
+
+
+def remove_forwardings(ctx: Context, where: Row) -> None:
+    """End port forwardings; a floating IP that forwards nothing any more is on no router."""
+    for row in ctx.store.find("port_forwarding", where):
+        ctx.store.delete("port_forwarding", {"id": row["id"]})
+        floating = ctx.store.get("floating_ip", row["floating_ip_id"])
+        if floating and floating["router_id"]:
+            ctx.wake("router", floating["router_id"])
+            if not ctx.store.find("port_forwarding", {"floating_ip_id": floating["id"]}, limit=1):
+                disassociate(ctx, floating)
 
 
 def disassociate(ctx: Context, floating: Row) -> None:

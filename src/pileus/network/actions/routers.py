@@ -310,8 +310,13 @@ def _leg(row: Row, legs: list[Row], port_id: str | None, subnet_id: str | None) 
 def _check_interface_unused(ctx: Context, row: Row, leg: Row) -> None:
     cidr = ipaddress.ip_network(leg["cidr"])
     words = f"Router interface for subnet {leg['subnet_id']} on router {row['id']} cannot be deleted, as it is required by one or more"
-    for floating in ctx.store.find("floating_ip", {"router_id": row["id"]}):
-        if ipaddress.ip_address(floating["fixed_ip_address"]) in cidr:
+    inner = ctx.store.query(
+        "SELECT fixed_ip_address AS ip FROM floating_ip WHERE router_id = ?1 AND port_id IS NOT NULL UNION ALL SELECT p.internal_ip_address"
+        " FROM port_forwarding p JOIN floating_ip f ON f.id = p.floating_ip_id WHERE f.router_id = ?1",
+        row["id"],
+    )
+    for each in inner:
+        if ipaddress.ip_address(each["ip"]) in cidr:
             raise Conflict(f"{words} floating IPs.", type="RouterInterfaceInUseByFloatingIP")
     for route in json.loads(row["routes"]):
         if ipaddress.ip_address(route["nexthop"]) in cidr:

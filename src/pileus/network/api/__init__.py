@@ -11,7 +11,7 @@ from pileus.kit.resource import Mismatch
 from pileus.kit.store import Row
 from pileus.kit.web import Dialect, Request, Response, Route
 from pileus.network.actions import floating_ips, hosts, networks, ports, quotas, routers, rules, security_groups, subnets, tags
-from pileus.network.api import query, sharing
+from pileus.network.api import port_forwardings, query, sharing
 from pileus.network.api.crud import Noun, body_of, routes_of
 from pileus.network.api.qos import POLICIES, QOS_ROUTES
 from pileus.network.api.query import chosen, wanted_fields
@@ -300,6 +300,7 @@ ROUTES: list[Route] = [
     *QOS_ROUTES,
     *(route for collection in tags.TAGGED for route in tag_routes(collection)),
     *sharing.ROUTES,
+    *port_forwardings.ROUTES,
     Route("PUT", "/v2.0/routers/{id}/add_router_interface", add_router_interface),
     Route("PUT", "/v2.0/routers/{id}/remove_router_interface", remove_router_interface),
     Route("GET", "/v2.0/quotas", list_quotas),

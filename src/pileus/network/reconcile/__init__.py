@@ -296,7 +296,9 @@ class Reconciler:
         for leg in want.legs:
             there_too = leg.network_id in there  # the leg is in place, also while its router is switched off
             self._note("port", leg.port_id, {"status": "ACTIVE" if there_too else "DOWN", "host_error": None})
-        translated = {(item.address, item.fixed) for item in want.floating} if ready and want.up else set()
+        translated: set[tuple[str, str | None]] = set()
+        if ready and want.up:
+            translated = {(item.address, item.fixed) for item in want.floating} | {(item.address, None) for item in want.forwardings}
         for floating in self.store.find("floating_ip", {"router_id": want.id}):
             is_there = (floating["floating_ip_address"], floating["fixed_ip_address"]) in translated
             self._note("floating_ip", floating["id"], {"status": "ACTIVE" if is_there else "DOWN"})

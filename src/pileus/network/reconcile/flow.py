@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pileus.kit.store import Row, Store
-from pileus.network.host import METADATA, Chains, Flow, GroupWant, Networks, RouterWant, Rule
+from pileus.network.host import METADATA, Chains, Flow, Forwarding, GroupWant, Networks, RouterWant, Rule
 from pileus.network.reconcile import rows
 
 ICMP = (1, 58)
@@ -118,11 +118,19 @@ def translated_wrongly(want: RouterWant, flows: Iterable[Flow]) -> list[Flow]:
     outward = {item.fixed: item.address for item in want.floating}
 
     def stands(flow: Flow) -> bool:
-        if flow.answer_source != flow.target and flow.target != METADATA and inward.get(flow.target) != flow.answer_source:
+        claimed = [item for item in want.forwardings if _claims(item, flow)]
+        if claimed and (claimed[0].fixed, claimed[0].target(flow.target_port)) != (flow.answer_source, flow.answer_port):
+            return False
+        turned = flow.answer_source != flow.target and flow.target != METADATA
+        if turned and not claimed and inward.get(flow.target) != flow.answer_source:
             return False
         return flow.answer_target in (flow.source, want.snat, outward.get(flow.source))
 
     return [flow for flow in flows if not stands(flow)]
+
+
+def _claims(item: Forwarding, flow: Flow) -> bool:
+    return (item.address, item.protocol) == (flow.target, flow.protocol) and item.low <= flow.target_port <= item.high
 
 
 # -- when it is asked ---------------------------------------------------------------------------------------------------------------
@@ -203,7 +211,7 @@ class Flows:
 
 
 def _translations(want: RouterWant) -> frozenset[object]:
-    return frozenset((*want.floating, want.snat))
+    return frozenset((*want.floating, *want.forwardings, want.snat))
 
 
 def _allowances(want: GroupWant) -> frozenset[object]:

@@ -11,6 +11,7 @@ from pileus.network.host import (
     METADATA6,
     Chains,
     Floating,
+    Forwarding,
     GroupWant,
     Leg,
     Members,
@@ -24,7 +25,7 @@ from pileus.network.host import (
     Rule,
 )
 from pileus.network.reconcile.quality import quality_of
-from pileus.network.types.rules import number_of
+from pileus.network.types.rules import PROTOCOLS, number_of
 
 INTERFACE, GATEWAY, PLACE, FOOT = "network:router_interface", "network:router_gateway", "network:floatingip", "network:dhcp"
 FEET = (FOOT, "network:distributed")  # ports whose addresses are the host's own on a network
@@ -185,8 +186,8 @@ def members_of(store: Store, group: str) -> tuple[str, ...]:
 def router_want(store: Store, row: Row) -> RouterWant:
     if row["gone"]:
         return RouterWant(id=row["id"], gone=True)
-    floating = _floating(store, row["id"])
-    legs = _legs(store, row["id"], [item.address for item in floating])
+    floating, forwardings = _floating(store, row["id"]), _forwardings(store, row["id"])
+    legs = _legs(store, row["id"], sorted({*(item.address for item in floating), *(item.address for item in forwardings)}))
     gateway, snat = _gateway(store, row)
     routes = [Route(str(ipaddress.ip_network(r["destination"])), r["nexthop"]) for r in json.loads(row["routes"])]
     inside = [leg.network_id for leg in legs]
@@ -203,6 +204,7 @@ def router_want(store: Store, row: Row) -> RouterWant:
         routes=tuple(sorted(gateway + routes)),
         snat=snat if row["enable_snat"] else "",
         floating=tuple(floating),
+        forwardings=tuple(forwardings),
         neighbours=tuple(sorted(Neighbour(by_network[n["network_id"]], n["ip_address"], n["mac_address"]) for n in neighbours)),
     )
 
@@ -210,6 +212,25 @@ def router_want(store: Store, row: Row) -> RouterWant:
 def _floating(store: Store, router_id: str) -> list[Floating]:
     rows = store.find("floating_ip", {"router_id": router_id})
     return sorted(Floating(row["floating_ip_address"], row["fixed_ip_address"]) for row in rows if row["port_id"])
+
+
+def _forwardings(store: Store, router_id: str) -> list[Forwarding]:
+    rows = store.query(
+        "SELECT f.floating_ip_address, p.* FROM port_forwarding p JOIN floating_ip f ON f.id = p.floating_ip_id WHERE f.router_id = ?",
+        router_id,
+    )
+    return sorted(
+        Forwarding(
+            address=row["floating_ip_address"],
+            protocol=PROTOCOLS[row["protocol"]],
+            low=row["external_low"],
+            high=row["external_high"],
+            fixed=row["internal_ip_address"],
+            fixed_low=row["internal_low"],
+            fixed_high=row["internal_high"],
+        )
+        for row in rows
+    )
 
 
 def _legs(store: Store, router_id: str, floating: list[str]) -> list[Leg]:

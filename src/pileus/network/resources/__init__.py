@@ -3,6 +3,7 @@
 from pileus.network.resources.address_groups import ADDRESS_GROUP
 from pileus.network.resources.networks import NETWORK, NETWORK_ADMIN, SUBNET, SUBNET_ADMIN
 from pileus.network.resources.pools import ADDRESS_SCOPE, SUBNETPOOL
+from pileus.network.resources.port_forwardings import PORT_FORWARDING
 from pileus.network.resources.ports import PORT, PORT_ADMIN
 from pileus.network.resources.qos import KINDS as QOS_RULES
 from pileus.network.resources.qos import QOS_POLICY
@@ -16,6 +17,7 @@ ALL = (
     PORT,
     ROUTER,
     FLOATING_IP,
+    PORT_FORWARDING,
     SECURITY_GROUP,
     RULE,
     ADDRESS_GROUP,
@@ -36,6 +38,7 @@ __all__ = [
     "NETWORK_ADMIN",
     "PORT",
     "PORT_ADMIN",
+    "PORT_FORWARDING",
     "QOS_POLICY",
     "RBAC_POLICY",
     "ROUTER",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.network.resources import ALL, extensions_port, extensions_sharing
+from pileus.network.resources import ALL, extensions_port, extensions_router, extensions_sharing
 
 # alias: (name, description, when it was last changed)
 KNOWN: dict[str, tuple[str, str, str]] = {
@@ -204,12 +204,13 @@ KNOWN: dict[str, tuple[str, str, str]] = {
     ),
 }
 
-KNOWN |= extensions_sharing.KNOWN | extensions_port.KNOWN
+KNOWN |= extensions_sharing.KNOWN | extensions_port.KNOWN | extensions_router.KNOWN
 
 # What no field shows: behaviours of the API, and resources that are not field tables.
 BEHAVIOURS = (
     extensions_sharing.BEHAVIOURS
     | extensions_port.BEHAVIOURS
+    | extensions_router.BEHAVIOURS
     | frozenset(
         {
             "agent",

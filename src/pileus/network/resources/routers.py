@@ -9,6 +9,7 @@ from pileus.kit.resource import Field, Resource, constant, flag, unpacked
 from pileus.kit.store import Row, Store
 from pileus.network.resources.fields import Sparse, admin_only, head, tail
 from pileus.network.resources.networks import status
+from pileus.network.resources.port_forwardings import forwardings_of
 from pileus.network.resources.qos import policy_id
 from pileus.network.types import WORDS, Address, Flag, Gateway, Id, ListOf, Routes, Text
 
@@ -72,7 +73,7 @@ def inner_ports_of(store: Store, rows: list[Row]) -> None:
 
 def floating_status(row: Row, ctx: Context) -> str:
     """ACTIVE while a router translates it; one that leads nowhere is DOWN."""
-    return str(row["status"]) if row["port_id"] else "DOWN"
+    return str(row["status"]) if row["port_id"] or row["port_forwardings"] else "DOWN"
 
 
 FLOATING_IP = Sparse(
@@ -89,6 +90,7 @@ FLOATING_IP = Sparse(
         Field("qos_policy_id", Id(null=True), show=policy_id, create=True, update=True, filter=True, alias="qos-fip"),
         Field("status", show=floating_status, filter=True, sort=True),
         Field("port_details", show="port_details", relation=inner_ports_of, alias="fip-port-details"),
+        Field("port_forwardings", show="port_forwardings", relation=forwardings_of, alias="expose-port-forwarding-in-fip"),
         *tail(),
     ],
     words=WORDS,

@@ -14,6 +14,7 @@ from pileus.openstack.types import is_uuid
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+LAST_PORT = 65535
 LARGEST = 2**31 - 1  # what Neutron's columns hold
 
 TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
@@ -147,6 +148,29 @@ class OneOf:
 
     def schema(self) -> dict[str, Any]:
         return {"enum": [*self.values, None] if self.null else list(self.values)}
+
+
+class PortRange:
+    """Ports as `80:90`, or one of them; kept as the first and the last. Null is none."""
+
+    def parse(self, value: Any, /) -> tuple[int, int] | None:
+        if value is None:
+            return None
+        ports = str(value).split(":")
+        if len(ports) > 2 or not all(ports):
+            raise Mismatch("Port range must be two integers separated by a colon", value)
+        for port in ports:
+            if not (port.isascii() and port.isdigit() and int(port) <= LAST_PORT):
+                raise Mismatch(f"Invalid port: {port}", value)
+            if int(port) < 1:
+                raise Mismatch(f"Invalid port: {port}, the port must be in the range [1, {LAST_PORT}]", value)
+        first, last = int(ports[0]), int(ports[-1])
+        if first > last:
+            raise Mismatch("First port in a port range must be lower than the second port", value)
+        return first, last
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": ["string", "null"], "pattern": "^[0-9]+(:[0-9]+)?$"}
 
 
 class Mac:
