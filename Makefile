@@ -8,7 +8,7 @@ bin := .venv/bin
 # Fast tests: no namespaces, no guests, no other processes' clocks.
 fast := $(wildcard tests/unit tests/api tests/reconcile)
 
-.PHONY: help lab setup python clients test check format bench conformance soak docs lock clean
+.PHONY: help lab setup python clients tempest test check format bench conformance soak docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ python: # Python and .venv only: enough for the fake drivers, the checks and the
 
 clients: # the unmodified openstack client, in .venv-clients
 	@tools/setup clients
+
+tempest: # Tempest and openstackclient's own tests, in .venv-tempest
+	@tools/setup tempest
 
 test: setup clients ## all tests, real namespaces and guests included (under 15 minutes)
 	@tools/test
@@ -42,9 +45,10 @@ format: python # what `make check` asks of layout, done
 bench: setup ## figures beside their floors, printed and written to build/bench.json
 	@$(bin)/python -m tests.bench.run $(ROWS)
 
-conformance: python clients ## a real OpenStack's answers and the openstack client's commands, against the fake drivers
+conformance: python clients tempest ## a real OpenStack's answers, the openstack client's commands, and the suites that others wrote
 	@$(bin)/python -m tests.conformance.replay.run
 	@$(bin)/python -m tests.conformance.openstack_cli
+	@$(bin)/python -m tests.conformance.tempest --page
 
 soak: setup clients ## what takes long: kills at random moments, many cycles, big uploads; one line each
 	@tools/test soak
@@ -52,9 +56,9 @@ soak: setup clients ## what takes long: kills at random moments, many cycles, bi
 docs: python ## write docs/reference and the README's transcript from the code
 	@$(bin)/python -m tools.docs
 
-lock: # new requirements.lock and requirements-clients.lock, after a change of dependencies (UPGRADE=name or all)
+lock: # new requirements*.lock, after a change of dependencies (UPGRADE=name or all)
 	@tools/lock
 
 clean: ## remove what make has made (never a cloud: that is `pileus destroy`)
-	@rm -rf build dist .venv .venv-clients .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis src/*.egg-info
+	@rm -rf build dist .venv .venv-clients .venv-tempest .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis src/*.egg-info
 	@find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

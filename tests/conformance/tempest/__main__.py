@@ -1,0 +1,128 @@
+"""Runs suites that others wrote, each against a cloud of its own, and writes build/conformance/SUITE.json and the page about them.
+
+python -m tests.conformance.tempest [SUITE...] [-k REGEX] [-v] [--log] [--page]: without a suite all those that need no guests; -k: only
+the tests whose id matches; -v: the failures' texts, --log: with every request and answer; --page: then docs/reference/conformance.md
+anew from what the last whole runs left in build/conformance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from typing import Any
+
+from tests.conformance.cloud import ROOT, Cloud
+from tests.conformance.tempest import page, settings
+from tests.conformance.tempest.suites import SUITES, Suite
+
+PYTHON = ROOT / ".venv-tempest/bin/python"
+RUNNER = ROOT / "tests/conformance/tempest/forked_runner.py"
+RESULTS = ROOT / "build/conformance"
+LIMIT = 3600  # seconds for one suite
+Outcome = dict[str, Any]
+
+
+def environment(cloud: Cloud, guests: bool) -> dict[str, str]:
+    kept = {name: value for name, value in cloud.env.items() if not name.startswith(("OS_", "PYTHON", "VIRTUAL_ENV"))}
+    conf, limit = cloud.top / "tempest", "600" if guests else "120"
+    return {
+        **kept,
+        "TEMPEST_CONFIG_DIR": str(conf),
+        "TEMPEST_CONFIG": "tempest.conf",
+        "OS_TEST_TIMEOUT": limit,
+        "COLUMNS": "200",
+    }
+
+
+def run(suite: Suite, cloud: Cloud, pattern: str = "", log: bool = False) -> tuple[int, list[Outcome]]:
+    """The suite's outcomes against a cloud that is up, and how many tests it lists."""
+    settings.tempest_conf(cloud)
+    settings.client_clouds(cloud)
+    order = cloud.top / "order.json"
+    asked = {"packages": suite.packages, "pattern": pattern, "workers": suite.workers, "client": suite.client, "log": log}
+    order.write_text(json.dumps(asked))
+    env = environment(cloud, suite.guests) | ({"OS_LOG_CAPTURE": "1", "OS_DEBUG": "1"} if log else {})
+    errors = cloud.top / "runner.log"
+    with errors.open("w") as file:
+        done = subprocess.run(
+            [PYTHON, RUNNER, order], env=env, stdout=subprocess.PIPE, stderr=file, stdin=subprocess.DEVNULL, timeout=LIMIT, check=False
+        )
+    if done.returncode:
+        raise AssertionError(f"the runner ended with {done.returncode}\n{errors.read_text()[-3000:]}")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    return rows[0]["listed"], rows[1:]
+
+
+def report(suite: Suite, listed: int, rows: list[Outcome], seconds: float) -> dict[str, Any]:
+    count = Counter(row["outcome"] for row in rows)
+    return {
+        "suite": suite.name,
+        "listed": listed,
+        "passed": count["passed"],
+        "failed": count["failed"],
+        "skipped": count["skipped"],
+        "seconds": round(seconds, 1),
+        "rows": sorted(rows, key=lambda row: str(row["id"])),
+    }
+
+
+def last_line(text: str) -> str:
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def tell(found: dict[str, Any], verbose: bool) -> None:
+    for row in found["rows"]:
+        if row["outcome"] == "failed":
+            print(f"FAILED {row['id']}\n    " + (row["text"].replace("\n", "\n    ") if verbose else last_line(row["text"])[:300]))
+    for reason, count in Counter(row["text"].strip() for row in found["rows"] if row["outcome"] == "skipped").most_common():
+        print(f"skipped {count}: {reason[:200]}")
+    print(
+        f"{found['suite']}: {found['passed']} of {found['listed']} passed, {found['failed']} failed, {found['skipped']} skipped, "
+        f"{found['seconds']:.1f} s",
+        flush=True,
+    )
+
+
+def whole(suite: Suite, options: argparse.Namespace) -> dict[str, Any]:
+    with Cloud() as cloud:
+        began = time.monotonic()
+        listed, rows = run(suite, cloud, options.k, options.log)
+        seconds = time.monotonic() - began
+    return report(suite, listed, rows, seconds)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance.tempest")
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=", ".join(SUITES))
+    parser.add_argument("-k", default="", metavar="REGEX", help="only tests whose id matches")
+    parser.add_argument("-v", action="store_true", help="the failures' texts")
+    parser.add_argument("--log", action="store_true", help="with every request and answer")
+    parser.add_argument("--page", action="store_true", help="write docs/reference/conformance.md")
+    options = parser.parse_intermixed_args()
+    if unknown := [name for name in options.suites if name not in SUITES]:
+        parser.error(f"no suite {unknown[0]}; there are {', '.join(SUITES)}")
+    if not PYTHON.exists():
+        parser.error("the suites are not installed: tools/setup tempest")
+    chosen = [SUITES[name] for name in options.suites] or [suite for suite in SUITES.values() if not suite.guests]
+    failed = 0
+    for suite in chosen:
+        found = whole(suite, options)
+        tell(found, options.v or options.log)
+        failed += found["failed"]
+        if not options.k:
+            RESULTS.mkdir(parents=True, exist_ok=True)
+            (RESULTS / f"{suite.name}.json").write_text(json.dumps(found, indent=1) + "\n")
+    if options.page:
+        page.write(RESULTS)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONHASHSEED", "0")
+    sys.exit(main())
