@@ -32,6 +32,7 @@ from pileus.drivers.fake.host import FakeHost
 from pileus.identity import api as identity_api
 from pileus.identity import live as identity_live
 from pileus.identity.seed import seed as seed_identity
+from pileus.identity.vault import load_key
 from pileus.image import api as image_api
 from pileus.image.host import Images
 from pileus.image.live import Files
@@ -207,7 +208,8 @@ def build(
     drivers = drivers or fake_drivers(settings, paths)
     loop = Loop()
     loop.wakes = {kind: _bound(wakes, store) for kind, wakes in WAKES.items()}
-    cloud = Cloud(store, clock or Clock(), loop.wake, options=msgspec.structs.asdict(settings), host=drivers.host)
+    options = msgspec.structs.asdict(settings)
+    cloud = Cloud(store, clock or Clock(), loop.wake, options=options, host=drivers.host, key=load_key(data))
     seed_identity(cloud, password)
     seed_network(cloud)
     seed_compute(cloud)

@@ -76,6 +76,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     region: str = "RegionOne"  # the one region of the catalog
     public_cidr: str = "192.168.37.0/24"  # the external network, where floating IPs come from
     token_hours: int = 24  # how long a token is good for
+    lockout_attempts: int = 0  # wrong passwords after which a user is locked out for a while; 0: never
+    lockout_seconds: int = 1800  # how long that while is
+    password_history: int = 0  # how many of a user's last passwords a new one must not be; 0: any may be used again
+    password_days: int = 0  # days after which a password expires; 0: never
+    password_min_days: int = 0  # days before a user may change the password again; 0: at once
+    password_pattern: str = ""  # regular expression that new passwords have to match; empty: any password
+    inactive_days: int = 0  # days without signing in after which a user no longer can; 0: never
+    audit_events: int = 50_000  # lines of the identity audit log that are kept; the oldest go first
     memory_reserve_mb: int = 512  # left to the host; what remains is what guests may have
     shutdown_timeout: int = 60  # seconds that a guest has to shut down by itself before the plug is pulled
     image_sources: tuple[str, ...] = ()  # hosts (or host:port) that image imports may fetch from; none: nothing is fetched from the web

@@ -1,4 +1,4 @@
-"""What a fresh cloud has: the default domain, the projects admin and service, the roles, and the user admin."""
+"""What a fresh cloud has: the default domain, the projects admin and service, the roles, the user admin, and the catalog."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 
 from pileus.identity.actions import new_id
 from pileus.identity.actions.projects import DEFAULT_DOMAIN
+from pileus.identity.catalog import enter as enter_catalog
 from pileus.identity.passwords import hash_password
 from pileus.kit.context import Cloud
 from pileus.kit.store import Row
@@ -15,8 +16,9 @@ CHAIN = ("admin", "manager", "member", "reader")  # each implies the next, as Ke
 
 def seed(cloud: Cloud, password: str) -> None:
     """Make what is absent; harmless when all is there. `password` is only used when the user admin is made."""
+    enter_catalog(cloud)
     store, now = cloud.store, cloud.clock.now()
-    if store.first("user", {"name": "admin", "domain_id": DEFAULT_DOMAIN}):
+    if store.get("project", DEFAULT_DOMAIN):
         return
 
     def add(table: str, row: Row) -> str:

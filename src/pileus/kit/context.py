@@ -5,7 +5,9 @@ Not here: how a token becomes a Context (identity, wired by app.py) and what a r
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +29,26 @@ class Cloud:
     options: Mapping[str, Any] = field(default_factory=dict)
     host: Mapping[str, Any] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=dict)  # counters that in-memory caches compare; see Context.bump
+    key: bytes = field(default=b"", repr=False)  # what secrets at rest are encrypted with; it lies beside the database, not in it
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRule:
+    """One kind of request that a token is good for. `path` is a pattern: {name} and * stand for one segment, ** for any number."""
+
+    service: str  # the service's type, which is the name of its dialect
+    method: str
+    path: str
+
+    def allows(self, service: str, method: str, path: str) -> bool:
+        return service == self.service and method == self.method and bool(_pattern(self.path).fullmatch(path))
+
+
+@functools.lru_cache(1024)
+def _pattern(path: str) -> re.Pattern[str]:
+    """A path pattern, as keystonemiddleware reads it."""
+    parts = re.split(r"(\*\*|\*|\{[^/}]*\})", path)
+    return re.compile("".join({"**": ".*"}.get(part, "[^/]+") if i % 2 else re.escape(part) for i, part in enumerate(parts)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +66,7 @@ class Credentials:
     roles: frozenset[str] = frozenset()
     expires_at: int = 0  # microseconds UTC
     token_id: str = ""
+    access_rules: tuple[AccessRule, ...] | None = None  # all that it may ask for; None: whatever its roles allow
 
 
 NOBODY = Credentials(user_id="")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pileus.errors import Fault, Unauthorized
-from pileus.kit.context import NOBODY, Cloud, Context, Credentials
+from pileus.kit.context import NOBODY, AccessRule, Cloud, Context, Credentials
 from pileus.kit.web import Dialect, Request, Response, Route
 from pileus.openstack.microversion import Microversions
 
@@ -36,6 +36,8 @@ def dialect(
         ctx = request.context = Context(cloud, NOBODY, versions.minimum if versions else (2, 1), base_url=request.root)
         if not (route.open if route else not guarded(request.path)):
             ctx.who = caller(request, authenticate)
+            if ctx.who.access_rules is not None and not _within_rules(ctx.who.access_rules, name, request):
+                raise Unauthorized("")
         if versions:
             try:
                 ctx.version = versions.asked(request.headers)
@@ -56,6 +58,11 @@ def dialect(
             response.headers.setdefault("Vary", vary)
 
     return Dialect(name, f"/{name}", routes, begin, render, finish)
+
+
+def _within_rules(rules: Sequence[AccessRule], service: str, request: Request) -> bool:
+    """Whether a token that is good for some requests only is good for this one. 401 when not, as keystonemiddleware answers."""
+    return any(rule.allows(service, request.method, request.path) for rule in rules)
 
 
 def caller(request: Request, authenticate: Authenticate) -> Credentials:

@@ -5,20 +5,53 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 from pileus.errors import Forbidden, NotFound
+from pileus.identity import audit
 from pileus.kit.context import Context
-from pileus.kit.policy import Rule
+from pileus.kit.policy import Rule, forbid
 from pileus.kit.store import Row
 
 EPOCH = "identity"
 
+
+def _sees_all(ctx: Context) -> bool:
+    return ctx.is_admin or (ctx.who.system and "reader" in ctx.roles)
+
+
 ADMIN = Rule("role admin", lambda ctx: ctx.is_admin)
-SEES_ALL = Rule("role admin, or reader of the system", lambda ctx: ctx.is_admin or (ctx.who.system and "reader" in ctx.roles))
+SEES_ALL = Rule("role admin, or reader of the system", _sees_all)
+# a token that is scoped to a domain reaches what lies in that domain, and no further: `within` sees to it
+SEES_DOMAIN = Rule(
+    "role admin, reader of the system, or reader of the domain it lies in",
+    lambda ctx: _sees_all(ctx) or (ctx.who.domain_id is not None and "reader" in ctx.roles),
+)
+MANAGES_DOMAIN = Rule(
+    "role admin, or manager of the domain it lies in",
+    lambda ctx: ctx.is_admin or (ctx.who.domain_id is not None and "manager" in ctx.roles),
+)
+SERVES = Rule("role admin or service", lambda ctx: ctx.is_admin or "service" in ctx.roles)
+
+
+def within(ctx: Context, domain_id: str | None, policy: str) -> None:
+    """Refuse a caller whose rights end at the border of another domain. `domain_id`: where the thing lies, None: it is nowhere."""
+    if not _sees_all(ctx) and (domain_id is None or ctx.who.domain_id != domain_id):
+        forbid(policy)
+
+
+def in_domain(ctx: Context, where: dict[str, Any], column: str = "domain_id") -> dict[str, Any]:
+    """A list's filter, narrowed to the domain that the token is scoped to."""
+    mine = ctx.who.domain_id
+    if mine is None:
+        return where
+    asked = where.get(column, mine)
+    return {**where, column: mine if asked == mine else []}
 
 
 def new_id() -> str:
@@ -32,6 +65,18 @@ def new_audit_id() -> str:
 
 def missing(kind: str, id: str) -> NotFound:
     return NotFound(f"Could not find {kind}: {id}.")
+
+
+@contextlib.contextmanager
+def changing(ctx: Context, event: str, target_id: str) -> Iterator[None]:
+    """One transaction that leaves a line in the audit log, and after which every token is looked at anew.
+
+    `event` is `noun.verb`, as in Keystone's notifications: `project.created`.
+    """
+    with ctx.store.transaction():
+        yield
+        audit.record(ctx, event, target_id)
+        ctx.bump(EPOCH)
 
 
 def pack(values: Row) -> Row:

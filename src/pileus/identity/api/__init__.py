@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from pileus.errors import Fault, NotFound
-from pileus.identity.actions import projects, roles, users
-from pileus.identity.actions.assignments import SYSTEM
-from pileus.identity.api import nouns, services
+from pileus.identity.api import catalog, delegation, grants, oauth, people, rest
 from pileus.identity.api import tokens as token_api
-from pileus.identity.api.grants import grants, list_assignments
-from pileus.identity.api.nouns import crud, with_passwords
 from pileus.identity.passwords import Passwords
-from pileus.identity.resources import DOMAIN, PROJECT, ROLE, USER
 from pileus.kit.context import Cloud
 from pileus.kit.store import Row
 from pileus.kit.web import Dialect, Request, Response, Route
@@ -41,7 +36,7 @@ def show_version(request: Request) -> Response:
 
 def routes(passwords: Passwords) -> list[Route]:
     """All of Keystone's routes that this cloud answers."""
-    slow = with_passwords(passwords)
+    slow = people.with_passwords(passwords)
     return [
         Route("GET", "/", list_versions, open=True),
         Route("GET", "/v3", show_version, open=True),
@@ -52,24 +47,12 @@ def routes(passwords: Passwords) -> list[Route]:
         Route("GET", "/v3/auth/projects", token_api.auth_projects),
         Route("GET", "/v3/auth/domains", token_api.auth_domains),
         Route("GET", "/v3/auth/system", token_api.auth_system),
-        *crud(PROJECT, projects, nouns.show_project, nouns.update_project, nouns.list_projects),
-        *crud(DOMAIN, projects),
-        *crud(USER, users, create=slow["create_user"], update=slow["update_user"]),
-        *crud(ROLE, roles),
-        Route("GET", "/v3/users/{id}/projects", nouns.user_projects),
-        Route("GET", "/v3/users/{id}/groups", nouns.user_groups),
-        Route("POST", "/v3/users/{id}/password", slow["change_password"], doc="A user's own new password."),
-        *grants("project", "/v3/projects/{id}", "key", "role"),
-        *grants("domain", "/v3/domains/{id}", "key", "role"),
-        *grants(SYSTEM, "/v3/system", "id", "key"),
-        Route("GET", "/v3/role_assignments", list_assignments),
-        Route("GET", "/v3/services", services.list_services),
-        Route("GET", "/v3/services/{id}", services.show_service),
-        Route("GET", "/v3/endpoints", services.list_endpoints),
-        Route("GET", "/v3/endpoints/{id}", services.show_endpoint),
-        Route("GET", "/v3/regions", services.list_regions),
-        Route("GET", "/v3/regions/{id}", services.show_region),
-        Route("GET", "/v3/limits/model", services.limits_model),
+        *people.routes(slow),
+        *grants.routes(),
+        *catalog.routes(),
+        *delegation.routes(passwords),
+        *oauth.routes(),
+        *rest.routes(),
     ]
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from pileus.errors import NotFound
 from pileus.identity import catalog
-from pileus.identity.actions import assignments, tokens, users
-from pileus.identity.actions.assignments import SYSTEM, Target
+from pileus.identity.actions import tokens, users
+from pileus.identity.actions.effective import THE_SYSTEM, effective
 from pileus.identity.api.read import many
 from pileus.identity.resources import DOMAIN, PROJECT
 from pileus.kit.clock import iso
@@ -27,7 +27,7 @@ def token_body(request: Request, row: Row) -> dict[str, Any]:
     ctx = request.ctx
     shown = tokens.describe(ctx, row)
     if "roles" in shown and "nocatalog" not in request.query:
-        shown["catalog"] = catalog.catalog(ctx)
+        shown["catalog"] = catalog.catalog(ctx, row["project_id"], row["user_id"])
     return {"token": {**shown, **{name: iso(row[name], fraction=True) for name in ("expires_at", "issued_at")}}}
 
 
@@ -45,7 +45,9 @@ def auth_catalog(request: Request) -> Response:
     ctx = request.ctx
     if not (ctx.project_id or ctx.who.domain_id or ctx.who.system):
         forbid("identity:get_auth_catalog")
-    return Response(200, {"catalog": catalog.catalog(ctx), "links": {"self": f"{ctx.base_url}/v3/auth/catalog"}})
+    return Response(
+        200, {"catalog": catalog.catalog(ctx, ctx.who.project_id, ctx.user_id), "links": {"self": f"{ctx.base_url}/v3/auth/catalog"}}
+    )
 
 
 def auth_projects(request: Request) -> Response:
@@ -58,5 +60,5 @@ def auth_domains(request: Request) -> Response:
 
 def auth_system(request: Request) -> Response:
     ctx = request.ctx
-    all_of_it = [{"all": True}] if assignments.effective(ctx.store, ctx.user_id, Target(SYSTEM, SYSTEM)) else []
+    all_of_it = [{"all": True}] if effective(ctx.store, ctx.user_id, THE_SYSTEM) else []
     return Response(200, {"system": all_of_it, "links": {"self": f"{ctx.base_url}/v3/auth/system"}})
