@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pileus.errors import BadRequest, Fault, Forbidden, Unauthorized
+from pileus.errors import BadRequest, Fault, Forbidden, NotFound, Unauthorized
 from pileus.identity import audit, totp
 from pileus.identity.actions import tokens, trusts, users
 from pileus.identity.actions.credentials import list_credentials
@@ -154,7 +154,7 @@ async def _by_token(ctx: Context, given: Any, passwords: Passwords) -> Proof:
     row = tokens.lookup(ctx.store, text, ctx.now())
     user = ctx.store.get("user", row["user_id"]) if row and tokens.credentials(ctx.store, row) else None
     if row is None or user is None:
-        raise Unauthorized("")
+        raise NotFound("Could not recognize Fernet token")  # the one method whose failure Keystone answers so
     if row["trust_id"] or row["access_token_id"]:
         raise Forbidden("You are not authorized to perform the requested action: rescope a delegated token.")
     if row["application_credential_id"]:

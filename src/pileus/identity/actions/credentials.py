@@ -101,8 +101,8 @@ def update_credential(ctx: Context, id: str, values: Row) -> Row:
     if EC2 in (row["type"], values.get("type")) and "blob" in values:
         kept = json.loads(unseal(ctx.cloud, row["blob"])) if row["type"] == EC2 else {}
         blob = _ec2_blob(ctx, {"project_id": row["project_id"], **values})
-        if row["type"] == EC2 and any(blob.get(name) != kept.get(name) for name in ("access", *MARKS)):
-            raise BadRequest("An EC2 key's access part, and what it was made by, cannot be changed. Make another key.")
+        if row["type"] == EC2 and any(blob.get(name) != kept.get(name) for name in MARKS):
+            raise BadRequest("What an EC2 key was made by cannot be changed. Make another key.")
         values = {**values, "blob": json.dumps(blob)}
     changes = pack({**merged(row, values), "updated_at": ctx.now(), "revision": row["revision"] + 1})
     if "blob" in changes:
@@ -154,6 +154,8 @@ def create_ec2(ctx: Context, user_id: str, project_id: str) -> Row:
 
 def _ec2(ctx: Context, user_id: str, access: str, policy: str, also: Any) -> Row:
     row = ctx.store.first("credential", {"id": ec2_id(access), "user_id": user_id, "type": EC2})
+    if row is None:
+        raise missing("credential", access)
     return _own(ctx, row, access, policy, also)
 
 
@@ -183,4 +185,5 @@ def delete_ec2(ctx: Context, user_id: str, access: str) -> None:
 def ec2_key(ctx: Context, access: str) -> tuple[Row, dict[str, Any]] | None:
     """The key with this access part and what is in it, for whoever checks a signature."""
     row = ctx.store.first("credential", {"id": ec2_id(access), "type": EC2})
-    return (row, json.loads(unseal(ctx.cloud, row["blob"]))) if row else None
+    blob = json.loads(unseal(ctx.cloud, row["blob"])) if row else {}
+    return (row, blob) if row and blob["access"] == access else None

@@ -29,10 +29,10 @@ def find_trust(ctx: Context, id: str) -> Row:
 
 def _party(ctx: Context, id: str, policy: str, *names: str) -> Row:
     """A trust, for those of its two users that are named, and for whoever sees all."""
-    row = ctx.store.get("trust", id)
-    if not SEES_ALL(ctx) and (row is None or ctx.user_id not in [row[name] for name in names]):
+    row = find_trust(ctx, id)
+    if not SEES_ALL(ctx) and ctx.user_id not in [row[name] for name in names]:
         forbid(policy)
-    return find_trust(ctx, id)
+    return row
 
 
 BOTH = ("trustor_user_id", "trustee_user_id")
@@ -119,10 +119,9 @@ def _redelegation(values: Row, passed_on: Row | None, roles: list[str]) -> Row:
 @allow(ANYONE, "identity:delete_trust")
 def delete_trust(ctx: Context, id: str) -> None:
     """Take back a trust, and those it was handed on by; their tokens die. The trustor and an admin may."""
-    row = ctx.store.get("trust", id)
-    if not ctx.is_admin and (row is None or ctx.user_id != row["trustor_user_id"]):
+    row = find_trust(ctx, id)
+    if not ctx.is_admin and ctx.user_id != row["trustor_user_id"]:
         forbid("identity:delete_trust")
-    find_trust(ctx, id)
     with changing(ctx, "trust.deleted", id):
         _erase(ctx, id)
 

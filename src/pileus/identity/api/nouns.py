@@ -21,6 +21,7 @@ def crud(
     update: Handler | None = None,
     listing: Handler | None = None,
     create: Handler | None = None,
+    delete: Handler | None = None,
 ) -> list[Route]:
     """`verbs` has create_noun, get_noun, list_nouns, update_noun, delete_noun; `base`: where the collection is, if not at its name."""
     noun, base = resource.key, base or f"/v3/{resource.plural}"
@@ -52,5 +53,5 @@ def crud(
         Route("POST", base, create or create_it, doc=f"Create {an} {called}."),
         Route("GET", f"{base}/{{id}}", show or show_it, doc=f"Show {an} {called}."),
         Route("PATCH", f"{base}/{{id}}", update or update_it, doc=f"Change {an} {called}."),
-        Route("DELETE", f"{base}/{{id}}", delete_it, doc=f"Delete {an} {called}."),
+        Route("DELETE", f"{base}/{{id}}", delete or delete_it, doc=f"Delete {an} {called}."),
     ]

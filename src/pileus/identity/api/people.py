@@ -51,11 +51,26 @@ def one_view(row: Row, request: Request) -> Row:
 
 def update_project(request: Request) -> Response:
     values = decode(PROJECT, request, "update")
-    row = projects.update_project(request.ctx, request.params["id"], values)
+    if values.get("is_domain") and _is_domain(request):
+        del values["is_domain"]
+    change = domains.update_domain if _is_domain(request) else projects.update_project
+    row = change(request.ctx, request.params["id"], values)
     answer = one(PROJECT, row, request)
     if kept := resources.extra(row):
         answer.body["project"]["extra"] = kept  # Keystone's answer to an update shows them twice
     return answer
+
+
+def _is_domain(request: Request) -> bool:
+    """Whether the project in the URL acts as a domain: then it is changed and deleted as one."""
+    row = request.ctx.store.get("project", request.params["id"])
+    return bool(row and row["is_domain"])
+
+
+def delete_project(request: Request) -> Response:
+    delete = domains.delete_domain if _is_domain(request) else projects.delete_project
+    delete(request.ctx, request.params["id"])
+    return Response(204)
 
 
 def list_projects(request: Request) -> Response:
@@ -269,7 +284,9 @@ TAGS_PATH = "/v3/projects/{id}/tags"
 
 def routes(slow: dict[str, Callable[[Request], Any]]) -> list[Route]:
     return [
-        *crud(PROJECT, projects, show=show_project, update=update_project, listing=list_projects, create=create_project),
+        *crud(
+            PROJECT, projects, show=show_project, update=update_project, listing=list_projects, create=create_project, delete=delete_project
+        ),
         *crud(DOMAIN, domains),
         *crud(USER, users, create=slow["create_user"], update=slow["update_user"], listing=list_users),
         *crud(GROUP, groups),
