@@ -43,7 +43,6 @@ async def test_the_catalog_has_the_address_the_client_used(api: Client) -> None:
     [
         {"identity": {"methods": ["password"], "password": {"user": {"name": "admin", "domain": {"id": "default"}, "password": "no"}}}},
         {"identity": {"methods": ["password"], "password": {"user": {"name": "no", "domain": {"id": "default"}, "password": "no"}}}},
-        {"identity": {"methods": ["token"], "token": {"id": "no"}}},
         {"identity": {"methods": ["oauth1"]}},
         {
             "identity": {
@@ -58,6 +57,13 @@ async def test_who_may_not_is_not_told_why(api: Client, auth: dict[str, Any]) ->
     answer = await api("POST", "/identity/v3/auth/tokens", {"auth": auth}, token=None)
     assert answer.status == 401
     assert "www-authenticate" in answer.headers
+
+
+async def test_a_token_that_is_none_is_not_found(api: Client) -> None:
+    answer = await api(
+        "POST", "/identity/v3/auth/tokens", {"auth": {"identity": {"methods": ["token"], "token": {"id": "no"}}}}, token=None
+    )
+    assert answer.status == 404
 
 
 async def test_a_token_made_from_a_token_keeps_its_end_and_dies_with_it(api: Client) -> None:

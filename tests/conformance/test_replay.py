@@ -11,7 +11,7 @@ from tests.conformance.replay.run import agreed, ask
 
 PAGE = ROOT / "docs/reference/differences.md"
 # What agrees today. Raise a number with the change that earns it.
-FLOOR = {"identity": 57, "image": 43, "compute": 145, "network": 101, "placement": 12}
+FLOOR = {"identity": 58, "image": 43, "compute": 145, "network": 101, "placement": 12}
 
 
 def differing(report: str) -> list[str]:

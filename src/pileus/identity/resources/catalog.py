@@ -72,8 +72,8 @@ POLICY = declare(
     "policies",
     [
         Field("id", show="id"),
-        Field("type", Str(max=255), show="type", create="required", update=True, filter=True),
-        Field("blob", Json(), show="blob", create="required", update=True),
+        Field("type", Str(max=255), show="type", create="required", update=True, filter=True, doc="The MIME type of the text."),
+        Field("blob", Json(), show="blob", create="required", update=True, doc="The text itself; nothing here reads it."),
         Field("links", show=links("policies")),
     ],
 )
