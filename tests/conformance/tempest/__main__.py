@@ -16,8 +16,8 @@ import time
 from collections import Counter
 from typing import Any
 
-from tests.conformance.cloud import ROOT, Cloud
-from tests.conformance.tempest import page, settings
+from tests.conformance.cloud import PILEUS, ROOT, Cloud
+from tests.conformance.tempest import page, pages, settings
 from tests.conformance.tempest.suites import SUITES, Suite
 
 PYTHON = ROOT / ".venv-tempest/bin/python"
@@ -27,33 +27,38 @@ LIMIT = 3600  # seconds for one suite
 Outcome = dict[str, Any]
 
 
-def environment(cloud: Cloud, guests: bool) -> dict[str, str]:
+def environment(cloud: Cloud, suite: Suite, log: bool) -> dict[str, str]:
     kept = {name: value for name, value in cloud.env.items() if not name.startswith(("OS_", "PYTHON", "VIRTUAL_ENV"))}
-    conf, limit = cloud.top / "tempest", "600" if guests else "120"
-    return {
-        **kept,
-        "TEMPEST_CONFIG_DIR": str(conf),
+    asked = {
+        "TEMPEST_CONFIG_DIR": str(cloud.top / "tempest"),
         "TEMPEST_CONFIG": "tempest.conf",
-        "OS_TEST_TIMEOUT": limit,
+        "OS_TEST_TIMEOUT": "1200" if suite.guests else "120",
         "COLUMNS": "200",
     }
+    return kept | asked | ({"OS_LOG_CAPTURE": "1", "OS_DEBUG": "1"} if log else {})
 
 
-def run(suite: Suite, cloud: Cloud, pattern: str = "", log: bool = False) -> tuple[int, list[Outcome]]:
-    """The suite's outcomes against a cloud that is up, and how many tests it lists."""
-    settings.tempest_conf(cloud)
+def run(suite: Suite, cloud: Cloud, web: str = "", pattern: str = "", log: bool = False) -> tuple[int, list[Outcome]]:
+    """The suite's outcomes against a cloud that is up, and how many tests it lists. On real guests the suite runs on the outside host."""
+    settings.tempest_conf(cloud, web, settings.GUESTS if suite.guests else None)
     settings.client_clouds(cloud)
     order = cloud.top / "order.json"
     asked = {"packages": suite.packages, "pattern": pattern, "workers": suite.workers, "client": suite.client, "log": log}
     order.write_text(json.dumps(asked))
-    env = environment(cloud, suite.guests) | ({"OS_LOG_CAPTURE": "1", "OS_DEBUG": "1"} if log else {})
     errors = cloud.top / "runner.log"
+    command = [*([PILEUS, "exec", "--"] if suite.guests else []), PYTHON, RUNNER, order]
     with errors.open("w") as file:
         done = subprocess.run(
-            [PYTHON, RUNNER, order], env=env, stdout=subprocess.PIPE, stderr=file, stdin=subprocess.DEVNULL, timeout=LIMIT, check=False
+            command,
+            env=environment(cloud, suite, log),
+            stdout=subprocess.PIPE,
+            stderr=file,
+            stdin=subprocess.DEVNULL,
+            timeout=LIMIT,
+            check=False,
         )
     if done.returncode:
-        raise AssertionError(f"the runner ended with {done.returncode}\n{errors.read_text()[-3000:]}")
+        raise AssertionError(f"the runner ended with {done.returncode}\n{errors.read_text()[-3000:]}{cloud.log()}")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     return rows[0]["listed"], rows[1:]
 
@@ -90,10 +95,15 @@ def tell(found: dict[str, Any], verbose: bool) -> None:
 
 
 def whole(suite: Suite, options: argparse.Namespace) -> dict[str, Any]:
-    with Cloud() as cloud:
-        began = time.monotonic()
-        listed, rows = run(suite, cloud, options.k, options.log)
-        seconds = time.monotonic() - began
+    """A suite against a cloud of its own, which is gone afterwards; its seconds do not count the cloud's start."""
+    with pages.served() as web:
+        rules = {"PILEUS_IMAGE_SOURCES": web.removeprefix("http://")}
+        with Cloud("linux" if suite.guests else "fake", rules) as cloud:
+            if suite.guests:
+                cloud.run("image", "build", "micro", timeout=900)
+            began = time.monotonic()
+            listed, rows = run(suite, cloud, web, options.k, options.log)
+            seconds = time.monotonic() - began
     return report(suite, listed, rows, seconds)
 
 
