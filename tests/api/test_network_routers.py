@@ -277,3 +277,25 @@ async def test_floating_ips_of_others(net: Client, plant: Plant) -> None:
         "POST", f"{N}/floatingips", {"floatingip": {"floating_network_id": plant.outside, "port_id": plant.port["id"]}}, token="bob"
     )
     assert error(answer)[1] == "PortNotFound"
+
+
+async def test_routes_are_added_and_removed_one_by_one(net: Client) -> None:
+    made = await subnet(net, "10.0.2.0/24")
+    router = (await make(net, "routers"))["id"]
+    assert (await net("PUT", f"{N}/routers/{router}/add_router_interface", {"subnet_id": made["id"]}, token="alice")).status == 200
+    one, two, three = ({"destination": f"10.{n}.0.0/16", "nexthop": "10.0.2.9"} for n in (1, 2, 3))
+
+    async def ask(verb: str, *routes: dict[str, str], token: str = "alice") -> Any:
+        return await net("PUT", f"{N}/routers/{router}/{verb}_extraroutes", {"router": {"routes": list(routes)}}, token=token)
+
+    assert (await ask("add", one, two))["router"]["routes"] == [one, two]
+    assert (await ask("add", two, three))["router"]["routes"] == [one, two, three]
+    assert (await ask("remove", two, {**three, "nexthop": "10.0.2.8"}))["router"]["routes"] == [one, three]
+    assert error(await ask("add", {"destination": "10.9.0.0/16", "nexthop": "10.7.0.1"}))[:2] == (400, "InvalidRoutes")
+    assert error(await ask("add", {"destination": "fd00:9::/64", "nexthop": "10.0.2.9"}))[:2] == (400, "InvalidRoutes")
+    assert error(await ask("add", {"destination": "10.9.0.0"}))[0] == 400  # type: ignore[dict-item]
+    for body in ({}, {"router": {}}, {"router": {"name": "x"}}):
+        assert (await net("PUT", f"{N}/routers/{router}/add_extraroutes", body, token="alice")).status == 400
+    assert (await ask("add", two, token="ray")).status == 403
+    assert (await ask("add", two, token="bob")).status == 404
+    assert (await show(net, "routers", router))["routes"] == [one, three]

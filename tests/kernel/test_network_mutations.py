@@ -9,9 +9,10 @@ import pytest
 
 from pileus.drivers.linuxnet import port, rules, translation
 from pileus.network.host import PortWant
+from pileus.network.live.advertiser import Advertiser
 from pileus.network.reconcile import Reconciler
 from pileus.network.reconcile.flow import Flows
-from tests.kernel import test_network_packets, test_network_spoofing
+from tests.kernel import test_network_ipv6, test_network_packets, test_network_spoofing
 from tests.kernel.lan import Lan, play
 
 pytestmark = pytest.mark.kernel
@@ -37,6 +38,12 @@ def antispoof_without(words: str) -> Mutation:
         rules.antispoof = mutant
 
     return mutate
+
+
+def any_double() -> None:
+    """Whoever has no address yet may ask for any."""
+    real = rules.antispoof
+    rules.antispoof = lambda want: ["meta protocol ip6 ip6 saddr :: icmpv6 type 135 accept", *real(want)]
 
 
 def chain_off(way: str) -> Mutation:
@@ -111,6 +118,29 @@ SCENES: dict[str, tuple[Mutation, str]] = {
     "ports' translations never judged": (translations_never_judged, "ports_of_a_floating_ip"),
     "translations never judged": (translations_never_judged, "floating_ip_both_ways_and_its_end"),
 }
+
+
+def no_farewell() -> None:
+    """A router that goes says nothing."""
+    Advertiser.withdraw = lambda self, router_id, keep: self.close(router_id)  # type: ignore[method-assign]
+
+
+IPV6: dict[str, tuple[Mutation, str]] = {
+    "anti-spoof off": (antispoof_off, "a_guest_speaks_only_for_itself"),
+    "without the router advertisement rule": (antispoof_without("{ 134, 137 }"), "a_guest_speaks_only_for_itself"),
+    "without the DHCPv6 server rule": (antispoof_without("udp sport 547"), "a_guest_speaks_only_for_itself"),
+    "without the neighbour advertisement rule": (antispoof_without("type 136 drop"), "a_guest_speaks_only_for_itself"),
+    "doubles of anybody's address looked for": (any_double, "a_guest_speaks_only_for_itself"),
+    "ingress chain off": (chain_off("in"), "groups_of_ipv6"),
+    "neighbours not let in": (text_without("skeleton", f"  meta nfproto ipv6 icmpv6 type {rules._ND_IN} accept\n"), "groups_of_ipv6"),
+    "no farewell": (no_farewell, "slaac_and_a_router"),
+}
+
+
+@pytest.mark.parametrize("name", IPV6)
+def test_ipv6_is_noticed(inside: Any, name: str) -> None:
+    mutation, scene = IPV6[name]
+    _must_fail(inside, mutation, test_network_ipv6.SCENES[scene])
 
 
 @pytest.mark.parametrize("name", SPOOFING)

@@ -7,6 +7,7 @@ with a part of the product switched off, and must then fail (test_network_mutati
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 import subprocess
@@ -236,6 +237,65 @@ async def scene_a_router_between_subnets(lan: Lan) -> None:
     await lan.settle(("router", router))
     until(lambda: one.pings("10.0.3.1"))
     assert one.pings("192.168.37.254"), "the default route came back with the leg"
+
+
+class Town:
+    """The seed's two networks and two routers: public - first - front's network - second - services' network."""
+
+    def __init__(self, lan: Lan) -> None:
+        self.lan = lan
+
+    async def build(self) -> Town:
+        lan = self.lan
+        public = lan.public()
+        (services, inner), (fronts, outer) = lan.network("10.0.2.0/24"), lan.network("10.0.4.0/24", gateway_ip="10.0.4.1")
+        group = lan.group({})
+        front, service = lan.port(fronts, outer, "10.0.4.3", [group]), lan.port(services, inner, "10.0.2.13", [group])
+        self.first = lan.router((fronts, outer, "10.0.4.1"), outside=(*public, "192.168.37.5"))
+        self.second = lan.router((fronts, outer, "10.0.4.23"), (services, inner, "10.0.2.254"))
+        lan.floating(public, "192.168.37.26", self.first, front)
+        keys = [("network", public[0]), ("network", services), ("network", fronts), ("router", self.first), ("router", self.second)]
+        await lan.settle(*keys, ("port", front), ("port", service))
+        self.front, self.service = lan.guest("front", front), lan.guest("service", service)
+        return self
+
+    async def route(self, *routes: dict[str, str]) -> None:
+        self.lan.store.update("router", self.first, {"routes": json.dumps(list(routes))})
+        await self.lan.settle(("router", self.first))
+
+
+async def scene_a_second_router_and_the_guests_own_route(lan: Lan) -> None:
+    town = await Town(lan).build()
+    front, service = town.front, town.service
+    assert not front.pings("10.0.2.13", wait=0.5)
+    front.run("ip", "route", "add", "10.0.2.0/24", "via", "10.0.4.23", check=True)
+    assert "ttl=63" in front.run("ping", "-n", "-c", "1", "10.0.2.13").stdout, "one hop"
+    service.listen(50001)
+    assert front.reaches("10.0.2.13", 50001)
+    assert lan.outside().pings("192.168.37.26")
+    lan.store.update("router", town.second, {"admin_state_up": 0})
+    await lan.settle(("router", town.second))
+    assert not front.pings("10.0.2.13", wait=0.5)
+
+
+async def scene_a_routers_extra_route(lan: Lan) -> None:
+    """Answers come straight from the second router, which the first does not see: flows go on all the same. Without the route they end."""
+    town = await Town(lan).build()
+    front, service = town.front, town.service
+    service.listen(50001)
+    assert not front.reaches("10.0.2.13", 50001, 0.5)
+    await town.route({"destination": "10.0.2.0/24", "nexthop": "10.0.4.23"})
+    assert front.pings("10.0.2.13", count=3)
+    assert "ttl=63" in front.run("ping", "-n", "-c", "1", "10.0.2.13").stdout, "the answer's way has one hop"
+    with front.socket() as client:
+        client.settimeout(2)
+        client.connect(("10.0.2.13", 50001))
+        assert says(client)
+        await asyncio.sleep(0.2)
+        assert says(client, b"x" * 90)
+        await town.route()
+        assert not says(client)
+    assert not front.pings("10.0.2.13", wait=0.5)
 
 
 async def scene_the_way_out_is_translated_and_the_way_in_is_silent(lan: Lan) -> None:

@@ -140,10 +140,20 @@ async def scene_renewal_refusal_and_strangers(lan: Lan) -> None:
     assert await ask(dhcp.REQUEST, asked="10.0.2.5", server="10.0.2.99") is None, "it has chosen another server"
     assert await ask(dhcp.DISCOVER, mac="fa:16:3e:99:99:99") is None, "nobody's MAC"
     lan.store.update("network", network, {"mtu": 1300})
-    renewed = await ask(dhcp.REQUEST, ciaddr="10.0.2.5")
-    assert renewed is not None
-    assert renewed.kind == dhcp.ACK
-    assert renewed.options[26] == struct.pack("!H", 1300)
+    lan.store.update("subnet", subnet, {"dns_nameservers": '["10.0.2.33"]'})
+    rebound = await ask(dhcp.REQUEST, ciaddr="10.0.2.5")
+    guest.run("ip", "route", "add", "169.254.169.254", "dev", "eth0")
+    with guest.socket(socket.SOCK_DGRAM) as sock:  # half of the lease is over: to the server alone
+        sock.bind(("10.0.2.5", 68))
+        sock.setblocking(False)
+        sock.sendto(dhcp.encode(dhcp.Packet(1, 5, mac, ciaddr="10.0.2.5", options={53: bytes([dhcp.REQUEST])})), ("169.254.169.254", 67))
+        renewed = dhcp.decode(await asyncio.wait_for(asyncio.get_running_loop().sock_recv(sock, 2000), 2))
+    for answer in (rebound, renewed):
+        assert answer is not None
+        assert (answer.kind, answer.yiaddr) == (dhcp.ACK, "10.0.2.5")
+        assert answer.options[26] == struct.pack("!H", 1300)
+        assert answer.options[6] == socket.inet_aton("10.0.2.33")
+        assert [struct.unpack("!I", answer.options[code])[0] for code in (51, 58, 59)] == [86400, 43200, 75600]
     lan.store.update("subnet", subnet, {"enable_dhcp": 0})
     assert await ask(dhcp.DISCOVER) is None
 

@@ -3,6 +3,7 @@
 Packets that a tenant sends leave with the gateway's address or their floating IP. Those that come in from outside pass only as answers
 or to a floating IP, unless the router was told not to translate: then it routes. What a tenant sends to a floating IP of the same
 router is translated on both ends, so that the answers come back this way.
+Between a tenant's networks, where nothing is translated, answers may come another way: a router need not see all of a flow.
 IPv6 is routed, never translated, as in Neutron: what comes in is the security groups' business.
 """
 
@@ -45,7 +46,9 @@ _TABLE = f"""table inet {TABLE} {{
  chain forward {{
   type filter hook forward priority 0; policy drop;
   ct state established,related accept
+  iifname "qr-*" oifname "qr-*" ct state invalid accept
   ct state invalid drop
+  iifname "qr-*" oifname "qr-*" ct status ! dnat accept
   {NOT_SYN}
   iifname "qr-*" accept
   ct status dnat accept

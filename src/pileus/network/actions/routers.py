@@ -90,6 +90,22 @@ def update_router(ctx: Context, id: str, values: Row) -> Row:
     return find(ctx, "router", id)
 
 
+@allow(PROJECT_MEMBER, "add_extraroutes")
+def add_extraroutes(ctx: Context, id: str, routes: list[dict[str, str]]) -> Row:
+    """Add to a router's routes, whatever they are; one that is there already is no error. Raises as update_router does."""
+    with ctx.store.transaction():
+        have = json.loads(find(ctx, "router", id)["routes"])
+        return update_router(ctx, id, {"routes": [*have, *(route for route in routes if route not in have)]})
+
+
+@allow(PROJECT_MEMBER, "remove_extraroutes")
+def remove_extraroutes(ctx: Context, id: str, routes: list[dict[str, str]]) -> Row:
+    """Take from a router's routes; one that is not there is no error."""
+    with ctx.store.transaction():
+        have = json.loads(find(ctx, "router", id)["routes"])
+        return update_router(ctx, id, {"routes": [route for route in have if route not in routes]})
+
+
 def _check_routes(ctx: Context, id: str, routes: list[dict[str, str]]) -> None:
     if len(routes) > MAX_ROUTES:
         words = f"Unable to complete operation for {id}. The number of routes exceeds the maximum {MAX_ROUTES}."
@@ -97,6 +113,8 @@ def _check_routes(ctx: Context, id: str, routes: list[dict[str, str]]) -> None:
     legs = legs_of(ctx, id)
     for route in routes:
         hop = ipaddress.ip_address(route["nexthop"])
+        if ipaddress.ip_network(route["destination"], strict=False).version != hop.version:
+            raise _bad_routes(routes, "the destination and the nexthop are of different IP versions")
         if not any(hop in ipaddress.ip_network(leg["cidr"]) for leg in legs):
             raise _bad_routes(routes, "the nexthop is not connected with router")
         if any(leg["ip_address"] == str(hop) for leg in legs):

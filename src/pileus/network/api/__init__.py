@@ -12,7 +12,7 @@ from pileus.kit.store import Row
 from pileus.kit.web import Dialect, Request, Response, Route
 from pileus.network.actions import floating_ips, hosts, networks, ports, quotas, routers, rules, security_groups, subnets, tags
 from pileus.network.api import port_forwardings, query, sharing
-from pileus.network.api.crud import Noun, body_of, routes_of
+from pileus.network.api.crud import Noun, body_of, decoded, routes_of
 from pileus.network.api.qos import POLICIES, QOS_ROUTES
 from pileus.network.api.query import chosen, wanted_fields
 from pileus.network.resources import FLOATING_IP, NETWORK, PORT, ROUTER, RULE, SECURITY_GROUP, SUBNET
@@ -151,6 +151,27 @@ def add_router_interface(request: Request) -> Response:
 def remove_router_interface(request: Request) -> Response:
     """Take a router from a subnet."""
     return Response(200, routers.remove_router_interface(request.ctx, request.params["id"], body_of(request)))
+
+
+def _routes(request: Request) -> list[dict[str, str]]:
+    """The routes that a request names. Raises BadRequest."""
+    values = decoded(ROUTER, body_of(request).get("router"), "update", request.ctx)
+    if set(values) != {"routes"}:
+        raise malformed("Failed to parse request. Required attribute 'routes' not specified")
+    found: list[dict[str, str]] = values["routes"]
+    return found
+
+
+def add_extraroutes(request: Request) -> Response:
+    """Add to a router's routes."""
+    row = routers.add_extraroutes(request.ctx, request.params["id"], _routes(request))
+    return Response(200, {"router": ROUTER.view(row, request.ctx)})
+
+
+def remove_extraroutes(request: Request) -> Response:
+    """Take from a router's routes."""
+    row = routers.remove_extraroutes(request.ctx, request.params["id"], _routes(request))
+    return Response(200, {"router": ROUTER.view(row, request.ctx)})
 
 
 # -- tags ------------------------------------------------------------------------------------------------------------------
@@ -303,6 +324,8 @@ ROUTES: list[Route] = [
     *port_forwardings.ROUTES,
     Route("PUT", "/v2.0/routers/{id}/add_router_interface", add_router_interface),
     Route("PUT", "/v2.0/routers/{id}/remove_router_interface", remove_router_interface),
+    Route("PUT", "/v2.0/routers/{id}/add_extraroutes", add_extraroutes),
+    Route("PUT", "/v2.0/routers/{id}/remove_extraroutes", remove_extraroutes),
     Route("GET", "/v2.0/quotas", list_quotas),
     Route("GET", "/v2.0/quotas/tenant", show_own_project),
     Route("GET", "/v2.0/quotas/project", show_own_project),

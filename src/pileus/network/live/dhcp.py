@@ -122,7 +122,7 @@ def answer(request: Packet, lodger: Lodger | None) -> Answer | None:
 def _grant(request: Packet, lodger: Lodger, kind: int) -> Answer:
     times = {51: struct.pack("!I", LEASE), 58: struct.pack("!I", LEASE // 2), 59: struct.pack("!I", LEASE * 7 // 8)}
     fixed = {53: bytes([kind]), 54: _ip(lodger.foot), **times}
-    reply, boot = _reply(request, {**fixed, **options(lodger), **fixed}, lodger)
+    reply, boot = _reply(request, {**fixed, **options(lodger, request.options.get(55, b"")), **fixed}, lodger)
     packet = Packet(**{**reply, "yiaddr": lodger.address, "ciaddr": request.ciaddr if kind == ACK else NOWHERE, **boot})
     if request.ciaddr != NOWHERE:
         return Answer(packet, lodger.foot, request.ciaddr)
@@ -133,7 +133,7 @@ def _inform(request: Packet, lodger: Lodger) -> Answer | None:
     if request.ciaddr != lodger.address:
         return None
     fixed = {53: bytes([ACK]), 54: _ip(lodger.foot)}
-    reply, boot = _reply(request, {**fixed, **options(lodger), **fixed}, lodger)
+    reply, boot = _reply(request, {**fixed, **options(lodger, request.options.get(55, b"")), **fixed}, lodger)
     return Answer(Packet(**{**reply, "ciaddr": request.ciaddr, **boot}), lodger.foot, request.ciaddr)
 
 
@@ -157,8 +157,8 @@ def _reply(request: Packet, given: dict[int, bytes], lodger: Lodger) -> tuple[di
     return fields, boot
 
 
-def options(lodger: Lodger) -> dict[int, bytes]:
-    """What a port is told besides its address and lease."""
+def options(lodger: Lodger, wanted: bytes = b"") -> dict[int, bytes]:
+    """What a port is told besides its address and lease; `wanted`: the codes that it asks for."""
     network = ipaddress.ip_network(lodger.subnet["cidr"])
     found = {
         1: network.netmask.packed,
@@ -169,12 +169,17 @@ def options(lodger: Lodger) -> dict[int, bytes]:
         119: names([DOMAIN]),
         121: _routes(lodger),
     }
+    if 249 in wanted:  # what Microsoft's clients call the same
+        found[249] = found[121]
     if gateway := lodger.subnet["gateway_ip"]:
         found[3] = _ip(gateway)
     servers = lodger.many("dns_nameservers") or [lodger.foot]
     if NOWHERE not in servers:  # Neutron's way to say: none at all
         found[6] = b"".join(map(_ip, servers))
-    return found | extra(json.loads(lodger.port["extra_dhcp_opts"]))
+    chosen = extra(json.loads(lodger.port["extra_dhcp_opts"]))
+    if 249 in found and 121 in chosen:
+        found[249] = chosen[121]
+    return found | chosen
 
 
 def _routes(lodger: Lodger) -> bytes:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 KNOWN: dict[str, tuple[str, str, str]] = {
+    "extraroute-atomic": (
+        "Atomically add/remove extra routes",
+        "Edit extra routes of a router on server side by atomically adding/removing extra routes",
+        "2019-07-10T00:00:00+00:00",
+    ),
     "floating-ip-port-forwarding": (
         "Floating IP Port Forwarding",
         "Allow port forwarding from floating IP port to an internal port",
@@ -30,4 +35,4 @@ KNOWN: dict[str, tuple[str, str, str]] = {
     ),
 }
 
-BEHAVIOURS = frozenset({"floating-ip-port-forwarding-detail"})
+BEHAVIOURS = frozenset({"extraroute-atomic", "floating-ip-port-forwarding-detail"})

@@ -31,10 +31,10 @@ def span(side: str) -> Show:
 
 
 def forwardings_of(store: Store, rows: list[Row]) -> None:
-    """Relation: `port_forwardings`, what a floating IP forwards."""
+    """Relation: `port_forwardings`, what a floating IP forwards; null for nothing, and then it is not shown (fields.Sparse)."""
     found = children(store, "port_forwarding", "floating_ip_id", rows)
     for row in rows:
-        row["port_forwardings"] = [_shown(each) for each in found.get(row["id"], ())]
+        row["port_forwardings"] = [_shown(each) for each in found.get(row["id"], ())] or None
 
 
 def _shown(row: Row) -> Row:

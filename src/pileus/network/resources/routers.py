@@ -96,5 +96,5 @@ FLOATING_IP = Sparse(
     words=WORDS,
     table="floating_ip",
 )
-FLOATING_IP.sparse = ("qos_policy_id",)
+FLOATING_IP.sparse = ("qos_policy_id", "port_forwardings")
 FLOATING_IP_ADMIN = ("floating_ip_address",)
