@@ -177,6 +177,13 @@ async def scene_dns(lan: Lan) -> None:
     assert "name = host-10-0-2-2.openstacklocal" in await look_up("10.0.2.2")
     assert "name = adder.openstacklocal" in await look_up("10.0.2.1")
     assert "SERVFAIL" in await look_up("example.org"), "no way out: said at once"
+    lan.store.update("network", network, {"dns_domain": "my.lab."})
+    assert "Address: 10.0.2.1" in await look_up("adder.my.lab")
+    assert "Address: 10.0.2.2" in await look_up("host-10-0-2-2.my.lab")
+    assert "NXDOMAIN" in await look_up("nobody.my.lab")
+    lan.store.update("port", two, {"dns_name": "mail.openstacklocal."})
+    assert "Address: 10.0.2.2" in await look_up("mail.openstacklocal")
+    assert "name = mail.openstacklocal" in await look_up("10.0.2.2")
     query = struct.pack("!HHHHHH", 7, 0x0100, 1, 0, 0, 0) + b"\x05adder\x0eopenstacklocal\0" + struct.pack("!HH", 1, 1)
     with guest.socket() as sock:
         sock.setblocking(False)

@@ -12,7 +12,8 @@ import struct
 from collections.abc import Iterable
 
 from pileus.network.live.dhcp import names
-from pileus.network.live.directory import DOMAIN, AdvertisedLeg
+from pileus.network.live.directory import AdvertisedLeg
+from pileus.network.types.names import DOMAIN
 
 SOLICITATION, ADVERTISEMENT = 133, 134
 LIFETIME = 9000  # seconds that the router is a way out after the last word from it: the longest that RFC 4861 takes

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pileus.network.host import METADATA
-from pileus.network.live.directory import DOMAIN, Lodger
+from pileus.network.live.directory import Lodger
+from pileus.network.types.names import DOMAIN
 
 SERVER_PORT, CLIENT_PORT = 67, 68
 COOKIE = b"\x63\x82\x53\x63"

@@ -12,9 +12,9 @@ from typing import Any
 
 from pileus.kit.store import Row, Store
 from pileus.network.host import METADATA, METADATA6
+from pileus.network.types.names import DOMAIN, plain_name, within
 
 FEET = ("network:dhcp", "network:distributed")
-DOMAIN = "openstacklocal"  # Neutron's default dns_domain
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,12 @@ class Lodger:
 
     @property
     def host_name(self) -> str:
-        return self.port["dns_name"] or plain_name(self.address)
+        return within(self.port["dns_name"]) or plain_name(self.address)
 
     def many(self, column: str) -> list[Any]:
         """A JSON column of the subnet."""
         found: list[Any] = json.loads(self.subnet[column])
         return found
-
-
-def plain_name(address: str) -> str:
-    """The name of a port that was given none: `host-10-0-2-1`."""
-    return "host-" + address.replace(".", "-").replace(":", "-")
 
 
 def mac_of(link_local: str) -> str:
@@ -118,9 +113,9 @@ class Directory:
         """The addresses that a host name has on the network."""
         sql = (
             "SELECT f.ip_address FROM port p JOIN fixed_ip f ON f.port_id = p.id"
-            " WHERE p.network_id = ? AND p.gone = 0 AND lower(p.dns_name) = ? ORDER BY f.ip_address"
+            " WHERE p.network_id = ? AND p.gone = 0 AND lower(p.dns_name) IN (?, ?) ORDER BY f.ip_address"
         )
-        found = [row["ip_address"] for row in self._store.query(sql, network_id, name)]
+        found = [row["ip_address"] for row in self._store.query(sql, network_id, name, f"{name}.{DOMAIN}.")]
         if found or not name.startswith("host-"):
             return found
         for mark in (".", ":"):
@@ -131,6 +126,12 @@ class Directory:
             if self.by_address(network_id, address):
                 return [address]
         return []
+
+    def domains(self, network_id: str) -> list[str]:
+        """Where the names of the network's ports are: the cloud's own domain, and that of the network if it was given one."""
+        network = self._store.get("network", network_id)
+        own = network["dns_domain"].removesuffix(".") if network else ""
+        return [DOMAIN, own] if own else [DOMAIN]
 
     def behind(self, router_id: str, address: str) -> Lodger | None:
         """The port with this address on one of the networks that a router joins."""

@@ -10,7 +10,8 @@ import ipaddress
 import struct
 from dataclasses import dataclass
 
-from pileus.network.live.directory import DOMAIN, Directory, plain_name
+from pileus.network.live.directory import Directory
+from pileus.network.types.names import DOMAIN
 
 A, PTR, AAAA, ANY = 1, 12, 28, 255
 INTERNET = 1
@@ -80,11 +81,15 @@ def answer(question: Question, network_id: str, directory: Directory) -> bytes |
         return None
     if question.name.endswith(".arpa"):
         return _reverse(question, network_id, directory)
-    name, dot, rest = question.name.partition(".")
-    if dot and rest != DOMAIN:
-        return reply(question, NXDOMAIN) if question.name.endswith(f".{DOMAIN}") else None
-    if question.name in ("", DOMAIN):
-        return reply(question, NOERROR) if question.name else None
+    if not question.name:
+        return None
+    domains = directory.domains(network_id)
+    if question.name in domains:
+        return reply(question, NOERROR)
+    domain = next((domain for domain in domains if question.name.endswith(f".{domain}")), None)
+    if domain is None and "." in question.name:
+        return None
+    name = question.name.removesuffix(f".{domain}")
     addresses = [ipaddress.ip_address(text) for text in directory.by_name(network_id, name)]
     if not addresses:
         return reply(question, NXDOMAIN)
@@ -102,8 +107,7 @@ def _reverse(question: Question, network_id: str, directory: Directory) -> bytes
         return reply(question, NXDOMAIN) if address.is_private else None  # RFC 6303: nobody outside knows
     if question.type not in (PTR, ANY):
         return reply(question, NOERROR)
-    name = lodger.port["dns_name"] or plain_name(str(address))
-    return reply(question, NOERROR, [(PTR, written(f"{name}.{DOMAIN}"))])
+    return reply(question, NOERROR, [(PTR, written(f"{lodger.host_name}.{DOMAIN}"))])
 
 
 def address_of(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 KNOWN: dict[str, tuple[str, str, str]] = {
+    "dns-integration": ("DNS Integration", "Provides integration with DNS.", "2015-08-15T18:00:00-00:00"),
     "extraroute-atomic": (
         "Atomically add/remove extra routes",
         "Edit extra routes of a router on server side by atomically adding/removing extra routes",

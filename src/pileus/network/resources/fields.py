@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pileus.kit.context import Context
-from pileus.kit.resource import Field, Resource, tags_of, when
-from pileus.kit.store import Row
+from pileus.kit.resource import Field, Relation, Resource, tags_of, when
+from pileus.kit.store import Row, Store
 from pileus.network.types import Text
 
 TIMESTAMP = "standard-attr-timestamp"
@@ -65,6 +65,16 @@ class Sparse(Resource):
             return shown
 
         return view
+
+
+def unsaid(column: str) -> Relation:
+    """Relation: an empty text is null, so that it is not shown (Sparse)."""
+
+    def blank(store: Store, rows: list[Row]) -> None:
+        for row in rows:
+            row[column] = row[column] or None
+
+    return blank
 
 
 def admin_only(ctx: Any) -> bool:

@@ -7,10 +7,10 @@ from typing import Any
 from pileus.kit.context import Context
 from pileus.kit.resource import Field, Resource, Show, constant, flag, unpacked
 from pileus.kit.store import Row, Store
-from pileus.network.resources.fields import Sparse, admin_only, head, tail
+from pileus.network.resources.fields import Sparse, admin_only, head, tail, unsaid
 from pileus.network.resources.qos import policy_id
 from pileus.network.resources.sharing import is_shared, targets_of
-from pileus.network.types import WORDS, Address, Cidr, Flag, Id, ListOf, Nameservers, OneOf, Pools, Routes, Text, Whole
+from pileus.network.types import WORDS, Address, Cidr, DnsName, Flag, Id, ListOf, Nameservers, OneOf, Pools, Routes, Text, Whole
 
 IPV6_MODES = ("dhcpv6-stateful", "dhcpv6-stateless", "slaac")
 
@@ -67,6 +67,15 @@ NETWORK = Sparse(
         ),
         Field("is_default", Flag(), show=is_default, create=True, update=True, column="is_default", default=False, filter="is_default"),
         Field("qos_policy_id", Id(null=True), show=policy_id, create=True, update=True, filter=True, alias="qos"),
+        Field(
+            "dns_domain",
+            DnsName(domain=True),
+            show="dns_domain",
+            create=True,
+            update=True,
+            relation=unsaid("dns_domain"),
+            alias="dns-integration",
+        ),
         Field("availability_zone_hints", ListOf(Text()), show=constant([]), create=True, alias="network_availability_zone"),
         Field("availability_zones", show=constant([]), alias="network_availability_zone"),
         Field("ipv4_address_scope", show=scope(4), alias="address-scope"),
@@ -105,7 +114,7 @@ NETWORK = Sparse(
     ],
     words=WORDS,
 )
-NETWORK.sparse = ("qos_policy_id",)
+NETWORK.sparse = ("qos_policy_id", "dns_domain")
 NETWORK_ADMIN = (
     "shared",
     "router:external",

@@ -10,7 +10,8 @@ from pileus.kit.resource import Field, children, flag, unpacked
 from pileus.kit.store import Row, Store
 from pileus.network.resources.fields import Sparse, admin_only, head, tail
 from pileus.network.resources.qos import policy_id
-from pileus.network.types import WORDS, AddressPairs, Anyhow, DhcpOptions, FixedIps, Flag, Id, ListOf, Mac, OneOf, Text
+from pileus.network.types import WORDS, AddressPairs, Anyhow, DhcpOptions, DnsName, FixedIps, Flag, Id, ListOf, Mac, OneOf, Text
+from pileus.network.types.names import DOMAIN, within
 
 VNIC_TYPES = ("normal", "macvtap", "direct", "baremetal", "direct-physical", "virtio-forwarder", "smart-nic", "vdpa", "accelerator-direct")
 
@@ -20,6 +21,15 @@ def fixed_ips_of(store: Store, rows: list[Row]) -> None:
     found = children(store, "fixed_ip", "port_id", rows, "port_id, position")
     for row in rows:
         row["fixed_ips"] = [{"subnet_id": each["subnet_id"], "ip_address": each["ip_address"]} for each in found.get(row["id"], ())]
+
+
+def names_of(store: Store, rows: list[Row]) -> None:
+    """Relation: `dns_assignment`, the names of each port's addresses in DNS. Of a port without a name null, and so its `dns_name`."""
+    for row in rows:
+        name = within(row["dns_name"] or "")
+        full = [{"ip_address": ip["ip_address"], "hostname": name, "fqdn": f"{name}.{DOMAIN}."} for ip in row["fixed_ips"]]
+        row["dns_assignment"] = full if name else None
+        row["dns_name"] = row["dns_name"] or None
 
 
 def groups_of(store: Store, rows: list[Row]) -> None:
@@ -68,6 +78,8 @@ PORT = Sparse(
         Field("device_id", Text(), show="device_id", create=True, update=True, default="", filter=True, sort=True),
         Field("device_owner", Text(), show="device_owner", create=True, update=True, default="", filter=True, sort=True),
         Field("fixed_ips", FixedIps(), show="fixed_ips", create=True, update=True, relation=fixed_ips_of),
+        Field("dns_name", DnsName(), show="dns_name", create=True, update=True, filter=True, alias="dns-integration"),
+        Field("dns_assignment", show="dns_assignment", relation=names_of, alias="dns-integration"),
         Field("allowed_address_pairs", AddressPairs(), show=pairs, create=True, update=True, alias="allowed-address-pairs"),
         Field("extra_dhcp_opts", DhcpOptions(), show=unpacked("extra_dhcp_opts"), create=True, update=True, alias="extra_dhcp_opt"),
         Field(
@@ -110,5 +122,5 @@ PORT = Sparse(
     ],
     words=WORDS,
 )
-PORT.sparse = ("qos_policy_id", "qos_network_policy_id", "propagate_uplink_status")
+PORT.sparse = ("dns_name", "dns_assignment", "qos_policy_id", "qos_network_policy_id", "propagate_uplink_status")
 PORT_ADMIN = ("binding:host_id", "binding:profile")

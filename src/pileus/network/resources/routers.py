@@ -7,11 +7,11 @@ from typing import Any
 from pileus.kit.context import Context
 from pileus.kit.resource import Field, Resource, constant, flag, unpacked
 from pileus.kit.store import Row, Store
-from pileus.network.resources.fields import Sparse, admin_only, head, tail
+from pileus.network.resources.fields import Sparse, admin_only, head, tail, unsaid
 from pileus.network.resources.networks import status
 from pileus.network.resources.port_forwardings import forwardings_of
 from pileus.network.resources.qos import policy_id
-from pileus.network.types import WORDS, Address, Flag, Gateway, Id, ListOf, Routes, Text
+from pileus.network.types import WORDS, Address, DnsName, Flag, Gateway, Id, ListOf, Routes, Text
 
 
 def gateway_ips_of(store: Store, rows: list[Row]) -> None:
@@ -91,10 +91,12 @@ FLOATING_IP = Sparse(
         Field("status", show=floating_status, filter=True, sort=True),
         Field("port_details", show="port_details", relation=inner_ports_of, alias="fip-port-details"),
         Field("port_forwardings", show="port_forwardings", relation=forwardings_of, alias="expose-port-forwarding-in-fip"),
+        Field("dns_name", DnsName(relative=True), show="dns_name", create=True, relation=unsaid("dns_name"), alias="dns-integration"),
+        Field("dns_domain", DnsName(domain=True), show="dns_domain", create=True, relation=unsaid("dns_domain"), alias="dns-integration"),
         *tail(),
     ],
     words=WORDS,
     table="floating_ip",
 )
-FLOATING_IP.sparse = ("qos_policy_id", "port_forwardings")
+FLOATING_IP.sparse = ("qos_policy_id", "port_forwardings", "dns_name", "dns_domain")
 FLOATING_IP_ADMIN = ("floating_ip_address",)

@@ -18,6 +18,7 @@ from pileus.network.types.many import (
     Prefixes,
     Routes,
 )
+from pileus.network.types.names import DnsName
 from pileus.network.types.rules import Ethertype, PortNumber, Prefix, Protocol
 from pileus.network.types.scalar import (
     Address,
@@ -45,6 +46,7 @@ __all__ = [
     "Anyhow",
     "Cidr",
     "DhcpOptions",
+    "DnsName",
     "Ethertype",
     "FixedIps",
     "Flag",
