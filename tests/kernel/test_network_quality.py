@@ -169,10 +169,12 @@ async def scene_a_limit_is_found_again(lan: Lan) -> None:
     group = lan.group({})
     one, _ = await lan.pair([group], [group])
     await give(lan, one, policy(lan, bandwidth("egress"), bandwidth("ingress")))
+    lan.live.stop()
     lan.build()
     await lan.start()
     network = lan.row("port", one.port_id)["network_id"]
     one.lan.datacenter.netns.run(f"net-{network}", lambda: _tc("qdisc", "del", "dev", f"tap{one.port_id[:11]}", "ingress"))
+    lan.live.stop()
     lan.build()
     await lan.start()
     listed = lan.datacenter.netns.run(f"net-{network}", lambda: _tc("filter", "show", "dev", f"tap{one.port_id[:11]}", "ingress"))

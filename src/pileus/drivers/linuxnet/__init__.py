@@ -79,6 +79,7 @@ class Linuxnet:
                 return facts
             case GroupWant():
                 places = self._places.setdefault(want.id, set())
+                places.update(want.parts)
                 return group.observe(self._machine, want, places)
         raise TypeError(f"not a want of this driver: {want!r}")
 

@@ -70,10 +70,12 @@ class Reconciler:
         self.live: Responders = live or Silence()
         self.flows = Flows(self.store, driver)
         self.told: dict[str, Told] = {}  # by port
+        self._named: dict[str, frozenset[str]] = {}  # by security group, the address groups that its rules named
         self._renewed: set[str] = set()  # networks that were changed under those who are on them
 
     def looks(self) -> dict[str, Look]:
-        return {"network": self.network, "port": self.port, "security_group": self.security_group, "router": self.router}
+        groups = {"security_group": self.security_group, "address_group": self.address_group}
+        return {"network": self.network, "port": self.port, "router": self.router, **groups}
 
     def give_ups(self) -> dict[str, GiveUp]:
         def give_up(table: str) -> GiveUp:
@@ -255,8 +257,24 @@ class Reconciler:
                 self.store.delete("port_security_group", {"security_group_id": id})
                 self.store.delete("security_group", {"id": id})
         await self.flows.hold_group(want, {*want.parts, *(facts.parts if facts else ())})
+        named = rows.address_groups_of(self.store, id)
+        for each in named | self._named.pop(id, frozenset()):
+            self.cloud.wake_now("address_group", each)
         if want.gone:
             self.flows.forget(id)
+        else:
+            self._named[id] = named
+        return None
+
+    async def address_group(self, id: str) -> float | None:
+        """Security groups see to it that the addresses are there; here they are taken away where no rule names them any more."""
+        want = rows.address_group_want(self.store, id)
+        facts = await self.driver.observe(want)
+        assert facts is None or isinstance(facts, GroupFacts)
+        try:
+            await self.driver.apply(want, plan_group(want, facts))
+        except HostError as error:  # a security group's chain may name it for a moment longer
+            raise Retry(str(error), 0.2) from None
         return None
 
     # -- router -----------------------------------------------------------------------------------------------------------

@@ -131,6 +131,21 @@ def group_want(store: Store, row: Row) -> GroupWant:
     return GroupWant(id=id, parts={network: tuple(found) for network, found in parts.items()})
 
 
+def address_group_want(store: Store, id: str) -> GroupWant:
+    """The addresses of an address group, wherever rules name it. It is kept on a host as a security group's members are."""
+    if store.get("address_group", id) is None:
+        return GroupWant(id=id, gone=True)
+    members = Members(group=id, prefixes=members_of(store, id))
+    refer = "b.security_group_id IN (SELECT security_group_id FROM security_group_rule WHERE remote_address_group_id = ?)"
+    return GroupWant(id=id, parts=dict.fromkeys(_networks_with(store, refer, id), (members,)))
+
+
+def address_groups_of(store: Store, group: str) -> frozenset[str]:
+    """The address groups that a security group's rules name."""
+    sql = "SELECT DISTINCT remote_address_group_id AS id FROM security_group_rule WHERE security_group_id = ?"
+    return frozenset(row["id"] for row in store.query(f"{sql} AND remote_address_group_id IS NOT NULL", group))
+
+
 def _networks_with(store: Store, which: str, group: str) -> list[str]:
     """Networks with a guarded guest's port in groups of a kind."""
     sql = "SELECT DISTINCT p.network_id FROM port_security_group b JOIN port p ON p.id = b.port_id"
@@ -146,8 +161,8 @@ def rules_of(store: Store, group: str) -> tuple[Rule, ...]:
 def _rule(row: Row) -> Rule | None:
     version: Literal[4, 6] = 4 if row["ethertype"] == "IPv4" else 6
     protocol = _number(row["protocol"], version)
-    if protocol is None or row["remote_address_group_id"]:
-        return None  # no address groups here: nobody is in one
+    if protocol is None:
+        return None
     low, high = (-1 if row[name] is None else int(row[name]) for name in ("port_range_min", "port_range_max"))
     prefix = str(ipaddress.ip_network(row["remote_ip_prefix"], strict=False)) if row["remote_ip_prefix"] else ""
     return Rule(
@@ -157,7 +172,7 @@ def _rule(row: Row) -> Rule | None:
         low=low,
         high=high,
         prefix=prefix,
-        group=row["remote_group_id"] or "",
+        group=row["remote_group_id"] or row["remote_address_group_id"] or "",
     )
 
 
@@ -170,11 +185,12 @@ def _number(protocol: str | None, version: int) -> int | None:
 
 
 def members_of(store: Store, group: str) -> tuple[str, ...]:
-    """Addresses and allowed address pairs of a group's ports, in all networks."""
+    """Addresses and allowed address pairs of a group's ports, in all networks; of an address group, what it lists."""
     rows = store.query(
         "SELECT f.ip_address AS prefix FROM port_security_group b JOIN fixed_ip f ON f.port_id = b.port_id"
         " WHERE b.security_group_id = ?1 UNION SELECT j.value ->> 'ip_address' FROM port_security_group b"
-        " JOIN port p ON p.id = b.port_id, json_each(p.allowed_address_pairs) j WHERE b.security_group_id = ?1",
+        " JOIN port p ON p.id = b.port_id, json_each(p.allowed_address_pairs) j WHERE b.security_group_id = ?1"
+        " UNION SELECT j.value FROM address_group a, json_each(a.addresses) j WHERE a.id = ?1",
         group,
     )
     return tuple(sorted(row["prefix"] for row in rows))

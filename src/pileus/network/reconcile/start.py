@@ -104,7 +104,13 @@ class Start:
             there = nowhere | (facts.parts if facts else {})
             if row["gone"] or plan_group(want, GroupFacts(parts=there)):
                 self._cloud.wake_now("security_group", row["id"])
-        for id in found.keys() - {row["id"] for row in known}:
+        ranges = self._store.query("SELECT id FROM address_group")
+        for row in ranges:
+            want, facts = rows.address_group_want(self._store, row["id"]), found.get(row["id"])
+            assert facts is None or isinstance(facts, GroupFacts)
+            if plan_group(want, facts):
+                self._cloud.wake_now("address_group", row["id"])
+        for id in found.keys() - {row["id"] for row in (*known, *ranges)}:
             await self._remove(GroupWant(id=id, gone=True))
 
     async def _remove(self, want: Want) -> None:
