@@ -92,6 +92,11 @@ class World(Rows):
             leads = row["port_id"] or self.store.find("port_forwarding", {"floating_ip_id": row["id"]})
             router = self.store.get("router", row["router_id"]) if leads else None
             assert row["status"] == ("ACTIVE" if router and router["admin_state_up"] else "DOWN")
-        known = {row["id"] for row in self.store.find("security_group")}
+        ranges = [row["id"] for row in self.store.find("address_group")]
+        for id in ranges:
+            facts = await self.driver.observe(want := rows.address_group_want(self.store, id))
+            assert facts is None or isinstance(facts, GroupFacts)
+            assert plan_group(want, facts) == []
+        known = {row["id"] for row in self.store.find("security_group")} | set(ranges)
         for parts in self.host.part("filters").values():
             assert {name.partition(":")[2] for name in parts} <= known

@@ -27,8 +27,11 @@ class House:
         self.network, self.subnet = world.network("10.0.2.0/24")
         self.friends = world.group()
         self.rule = world.rule(self.friends, protocol="tcp", port_range_min=22, port_range_max=22)
-        self.group = world.group({"remote_group_id": self.friends})
-        self.port = world.port(self.network, self.subnet, "10.0.2.1", [self.group])
+        self.ranges = world.insert("address_group", name="ranges", addresses=["10.8.0.0/16", "fd00::/8"])
+        self.group = world.group({"remote_group_id": self.friends}, {"remote_address_group_id": self.ranges})
+        self.policy = world.insert("qos_policy")
+        world.insert("qos_rule", qos_policy_id=self.policy, type="bandwidth_limit", direction="egress", max_kbps=1000, max_burst_kbps=0)
+        self.port = world.port(self.network, self.subnet, "10.0.2.1", [self.group], qos_policy_id=self.policy)
         self.friend = world.port(self.network, self.subnet, "10.0.2.2", [self.friends])
         self.router = world.router((self.network, self.subnet, "10.0.2.254"), outside=(*self.public, "192.168.37.5"))
         self.floating = world.floating(self.public, "192.168.37.10", self.router, self.port)
@@ -48,6 +51,24 @@ class House:
     def remove_rule(self) -> list[Key]:
         self.world.store.delete("security_group_rule", {"id": self.rule})
         return [("security_group", self.friends)]
+
+    def change_addresses(self) -> list[Key]:
+        self.world.store.update("address_group", self.ranges, {"addresses": '["10.9.0.0/16"]'})
+        return [("security_group", self.group)]
+
+    def remove_addresses(self) -> list[Key]:
+        self.world.store.delete("security_group_rule", {"remote_address_group_id": self.ranges})
+        return [("security_group", self.group)]
+
+    def change_limit(self) -> list[Key]:
+        rule = {"type": "bandwidth_limit", "direction": "ingress", "max_kbps": 9, "max_burst_kbps": 0}
+        self.world.insert("qos_rule", qos_policy_id=self.policy, **rule)
+        self.world.insert("qos_rule", qos_policy_id=self.policy, type="dscp_marking", dscp_mark=8)
+        return [("port", self.port)]
+
+    def remove_limits(self) -> list[Key]:
+        self.world.store.delete("qos_rule", {"qos_policy_id": self.policy})
+        return [("port", self.port)]
 
     def remove_port(self) -> list[Key]:
         self.world.remove_port(self.friend)
