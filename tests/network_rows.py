@@ -80,6 +80,18 @@ class Rows:
     def leave(self, port: str, group: str) -> None:
         self.store.delete("port_security_group", {"port_id": port, "security_group_id": group})
 
+    def trunk(self, parent: str, **carried: int) -> str:
+        """A trunk that carries ports (by their id) under these VLANs."""
+        id = self.insert("trunk", port_id=parent)
+        for port, vlan in carried.items():
+            self.carry(id, port, vlan)
+        return id
+
+    def carry(self, trunk: str, port: str, vlan: int) -> None:
+        self.store.delete("sub_port", {"port_id": port})
+        self.store.insert("sub_port", {"port_id": port, "trunk_id": trunk, "segmentation_type": "vlan", "segmentation_id": vlan})
+        self.store.update("port", port, {"device_id": trunk, "device_owner": "trunk:subport"})
+
     def group(self, *rules: dict[str, Any], egress: bool = True, **values: Any) -> str:
         id = self.insert("security_group", name="g", **values)
         if egress:

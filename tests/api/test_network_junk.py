@@ -73,6 +73,8 @@ async def examples(net: Client) -> dict[str, dict[str, Any]]:
         "policy": {},
         "address_scope": {"ip_version": 4},
         "subnetpool": {"name": "p", "prefixes": ["10.0.0.0/8"]},
+        "trunk": {},
+        "log": {"resource_type": "security_group"},
     }
     unlimited = dict.fromkeys(("network", "router", "floatingip", "port", "security_group", "rbac_policy"), -1)
     await net("PUT", f"{N}/quotas/{made['project_id']}", {"quota": unlimited})
@@ -82,6 +84,9 @@ async def examples(net: Client) -> dict[str, dict[str, Any]]:
 async def one(net: Client, noun: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a new one needs, and one that was made so."""
     needs = (await examples(net))[noun.resource.key]
+    if noun.path == "trunks":
+        network = (await subnet(net, "10.66.0.0/24", "admin"))["network_id"]
+        needs = {"port_id": (await make(net, "ports", "admin", network_id=network))["id"]}
     answer = await net("POST", f"{N}/{noun.path}", {noun.resource.key: needs})
     assert answer.status == 201, answer.text
     return needs, answer[noun.resource.key]
@@ -135,5 +140,13 @@ async def test_queries(net: Client, noun: Any) -> None:
 async def test_paths(net: Client, id: str) -> None:
     for route in ROUTES:
         path = "/network" + route.path.replace("{id}", id).replace("{key}", id).replace("{policy}", id)
-        for body in (None, {}, {"tags": None}, {"port_id": None}, {"subnet_id": [1]}, {"quota": {"network": [1]}}):
+        for body in (
+            None,
+            {},
+            {"tags": None},
+            {"port_id": None},
+            {"subnet_id": [1]},
+            {"quota": {"network": [1]}},
+            {"sub_ports": [{"port_id": 1}]},
+        ):
             await told(net, route.method, path, body if route.method in ("POST", "PUT") else None)

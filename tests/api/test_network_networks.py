@@ -251,7 +251,7 @@ async def test_without_a_token(net: Client) -> None:
     assert versions["versions"][0]["links"][0]["href"] == "http://127.0.0.1:5000/network/v2.0/"
     assert (await net("GET", f"{N}/nothing", token=None)).status == 401
     assert (await net("GET", "/network/nothing", token=None)).body == {"code": 404, "title": "Not Found", "description": None}
-    assert error(await net("GET", f"{N}/trunks"))[:2] == (404, "HTTPNotFound")
+    assert error(await net("GET", f"{N}/fwaas"))[:2] == (404, "HTTPNotFound")
     assert error(await net("PATCH", f"{N}/networks"))[:2] == (405, "HTTPMethodNotAllowed")
 
 

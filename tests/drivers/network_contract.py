@@ -14,6 +14,7 @@ import pytest
 
 from pileus.errors import HostError
 from pileus.network.host import (
+    Carrier,
     Chains,
     Floating,
     Forwarding,
@@ -180,6 +181,32 @@ async def scene_a_port(driver: Networks) -> None:
     await bring_at_once(driver, want)
     assert await bring(driver, changed(want, gone=True))
     assert await driver.observe_all("port") == {}
+
+
+async def scene_a_branch(driver: Networks) -> None:
+    """A port that another one carries; where the kernel has no VLANs, it says what it lacks."""
+    outer, inner = await network_of(driver), await network_of(driver)
+    parent = PortWant(id=new_id(), network_id=outer.id, mac="fa:16:3e:00:00:01")
+    want = PortWant(id=new_id(), network_id=inner.id, mac="fa:16:3e:00:00:02", carrier=Carrier(parent.id, outer.id, 5), groups=(A,))
+    await bring(driver, parent)
+    try:
+        await bring_from_every_stop(driver, want)
+    except HostError as error:
+        assert "modprobe 8021q" in str(error)
+        facts: Any = await driver.observe(want)
+        assert facts.nothing
+        return
+    await bring(driver, want)
+    for change in (
+        {"carrier": Carrier(parent.id, outer.id, 6)},
+        {"mtu": 1300},
+        {"carrier": None},
+        {"carrier": Carrier(parent.id, outer.id, 7)},
+    ):
+        want = changed(want, **change)
+        assert await bring(driver, want), change
+    await bring(driver, changed(want, gone=True))
+    assert (await driver.observe_all("port")).keys() == {f"{outer.id}/{parent.id[:11]}"}
 
 
 async def scene_a_group(driver: Networks) -> None:

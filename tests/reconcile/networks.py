@@ -79,9 +79,11 @@ class World(Rows):
     async def _check_ports(self) -> None:
         taps = set()
         for row in self.store.find("port"):
-            if not rows.is_bound(row):
+            want = rows.port_want(self.store, row)
+            if not want.tap:
+                assert row["status"] == "DOWN" or row["device_owner"].startswith("network:")
                 continue
-            facts = await self.driver.observe(want := rows.port_want(self.store, row))
+            facts = await self.driver.observe(want)
             assert isinstance(facts, PortFacts)
             assert plan_port(want, facts) == []
             network = self.row("network", row["network_id"])

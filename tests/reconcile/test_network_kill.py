@@ -35,6 +35,9 @@ class House:
         self.friend = world.port(self.network, self.subnet, "10.0.2.2", [self.friends])
         self.router = world.router((self.network, self.subnet, "10.0.2.254"), outside=(*self.public, "192.168.37.5"))
         self.floating = world.floating(self.public, "192.168.37.10", self.router, self.port)
+        self.other, subnet = world.network("10.0.4.0/24")
+        self.carried = world.port(self.other, subnet, "10.0.4.1", [self.group])
+        self.trunk = world.trunk(self.port, **{self.carried: 5})
         self.count = 0
 
     def all_keys(self) -> list[Key]:
@@ -69,6 +72,21 @@ class House:
     def remove_limits(self) -> list[Key]:
         self.world.store.delete("qos_rule", {"qos_policy_id": self.policy})
         return [("port", self.port)]
+
+    def carry_elsewhere(self) -> list[Key]:
+        second = self.world.trunk(self.friend)
+        self.world.carry(second, self.carried, 7)
+        return [("port", self.carried), ("port", self.friend)]
+
+    def disable_trunk(self) -> list[Key]:
+        self.world.store.update("trunk", self.trunk, {"admin_state_up": 0})
+        return [("port", self.carried)]
+
+    def end_trunk(self) -> list[Key]:
+        self.world.store.delete("sub_port", {"trunk_id": self.trunk})
+        self.world.store.delete("trunk", {"id": self.trunk})
+        self.world.store.update("port", self.carried, {"device_id": "", "device_owner": ""})
+        return [("port", self.carried)]
 
     def remove_port(self) -> list[Key]:
         self.world.remove_port(self.friend)
@@ -119,7 +137,7 @@ class House:
         return [*keys, ("router", self.router)]
 
     def remove_network(self) -> list[Key]:
-        keys = self.remove_router()
+        keys = [*self.remove_router(), *self.end_trunk()]
         for port in self.world.store.find("port", {"network_id": self.network}):
             self.world.remove_port(port["id"])
             keys.append(("port", port["id"]))
@@ -127,11 +145,17 @@ class House:
         return [*keys, ("network", self.network)]
 
     def remove_groups(self) -> list[Key]:
-        for port in (self.port, self.friend):
+        for port in (self.port, self.friend, self.carried):
             self.world.store.delete("port_security_group", {"port_id": port})
         for group in (self.group, self.friends):
             self.world.store.update("security_group", group, {"gone": 1})
-        return [("port", self.port), ("port", self.friend), ("security_group", self.friends), ("security_group", self.group)]
+        return [
+            ("port", self.port),
+            ("port", self.friend),
+            ("port", self.carried),
+            ("security_group", self.friends),
+            ("security_group", self.group),
+        ]
 
 
 VERBS = [name for name in vars(House) if not name.startswith("_") and name != "all_keys"]

@@ -55,6 +55,7 @@ def all_findings(cloud: Cloud) -> list[Finding]:
         program(QEMU, "runs guests", "qemu-system-x86"),
         program("qemu-img", "makes their disks", "qemu-utils"),
         nftables(),
+        trunks(),
         way_out(cloud),
         kvm(cloud),
         memory(cloud),
@@ -175,6 +176,19 @@ def nftables() -> Finding:
             continue
         return Finding("nftables", "ok", name)
     return Finding("nftables", "missing", f"{NFT[0]} is not found; it writes security groups and floating IPs", "apt install nftables")
+
+
+def trunks() -> Finding:
+    """VLANs, by which trunks carry ports; a kernel with modules loads theirs when it is asked to."""
+    there = Path("/proc/net/vlan").exists() or bool(shutil.which("modinfo")) and _quiet("modinfo", "-n", "8021q")
+    if there:
+        return Finding("VLANs", "ok", "trunks can carry ports (8021q)")
+    return Finding("VLANs", "limited", "the kernel has no 8021q: trunks' sub-ports stay down", "a kernel with CONFIG_VLAN_8021Q")
+
+
+def _quiet(*argv: str) -> bool:
+    """Whether a command says yes."""
+    return subprocess.run(argv, capture_output=True, timeout=20, stdin=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def way_out(cloud: Cloud) -> Finding:

@@ -80,6 +80,19 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
         return (self.packets_out, self.packets_in, self.dscp) != (None, None, None)
 
 
+class Carrier(msgspec.Struct, frozen=True):
+    """The port that carries another one's frames to its guest, under a VLAN tag."""
+
+    port_id: str
+    network_id: str
+    vlan: int
+
+    @property
+    def branch(self) -> str:
+        """What a branch says of itself."""
+        return f"{self.port_id[:11]}.{self.vlan}"
+
+
 class PortWant(Want, frozen=True, kw_only=True):
     """A tap on a network's switch for one guest, guarded: it sends only from its own addresses, and only what its groups allow."""
 
@@ -94,12 +107,17 @@ class PortWant(Want, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ()
     stateful: bool = True
     quality: Quality = Quality()
+    carrier: Carrier | None = None  # there is no tap of its own then, but a branch of the carrier's
 
     @property
     def guard(self) -> str:
         """Digest of all that is filtered for this port."""
         quality = (self.quality.packets_out, self.quality.packets_in, self.quality.dscp)
         return digest(self.mac, self.addresses, self.pairs, self.secure, self.groups, self.stateful, quality)
+
+    @property
+    def branch(self) -> str:
+        return self.carrier.branch if self.carrier else ""
 
     @property
     def roams(self) -> bool:
@@ -110,6 +128,7 @@ class PortWant(Want, frozen=True, kw_only=True):
 class PortFacts(msgspec.Struct, frozen=True, kw_only=True):
     network: bool = False  # the network is there
     tap: bool = False
+    branch: str = ""  # of which carrier's tap it is a branch; empty: of none
     attached: bool = False  # to the network's switch
     up: bool = False
     mtu: int = 0

@@ -146,7 +146,7 @@ def release_port(ctx: Context, server_id: str, port_id: str) -> None:
         ctx.store.delete("interface", {"port_id": port_id})
         port = ctx.store.get("port", port_id)
         if port and port["device_id"] == server_id:  # it may have been deleted, or given away, meanwhile
-            if port_id in own:
+            if port_id in own and not network.is_trunked(ctx.store, port_id):
                 network.delete_port(ctx.internal(), port_id)
             else:
                 network.unbind_port(ctx.internal(), port_id)

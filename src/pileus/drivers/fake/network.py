@@ -163,7 +163,7 @@ class FakeNetworks:
         changes: dict[str, Any] = {}
         match step.verb:
             case "make_tap":
-                changes = {"tap": True, "attached": False, "up": False, "mtu": 0, "egress": None, "ingress": None}
+                changes = {"tap": True, "branch": want.branch, "attached": False, "up": False, "mtu": 0, "egress": None, "ingress": None}
             case "limit":
                 changes = {step.value: getattr(want.quality, step.value)}
             case "guard":
@@ -173,7 +173,16 @@ class FakeNetworks:
             case "attach":
                 changes = {"attached": True, "up": want.up, "mtu": want.mtu, "roams": want.roams}
             case "remove_tap":
-                changes = {"tap": False, "attached": False, "up": False, "mtu": 0, "roams": False, "egress": None, "ingress": None}
+                changes = {
+                    "tap": False,
+                    "branch": "",
+                    "attached": False,
+                    "up": False,
+                    "mtu": 0,
+                    "roams": False,
+                    "egress": None,
+                    "ingress": None,
+                }
             case "unguard":
                 changes = {"guard": ""}
         facts = msgspec.structs.replace(facts, **changes)

@@ -13,7 +13,7 @@ from pileus.drivers.linuxnet import network, nfnetlink, rtnetlink, rules, shaper
 from pileus.drivers.linuxnet.machine import BRIDGE_INDEX, Machine, find, links
 from pileus.drivers.linuxnet.netlink import Netlink, NetlinkError
 from pileus.errors import HostError
-from pileus.network.host import Limit, PortFacts, PortWant, Step
+from pileus.network.host import Carrier, Limit, PortFacts, PortWant, Step
 
 TUN = "/dev/net/tun"
 TUNSETIFF, TUNSETPERSIST, TUNSETOWNER = 0x400454CA, 0x400454CB, 0x400454CC  # <linux/if_tun.h>
@@ -61,6 +61,7 @@ def _facts(route: Netlink, link: rtnetlink.Link | None, pipe: rtnetlink.Link | N
     return PortFacts(
         network=True,
         tap=True,
+        branch=link.alias,
         attached=link.master == BRIDGE_INDEX,
         up=link.up,
         mtu=link.mtu,
@@ -88,7 +89,10 @@ def apply(machine: Machine, want: PortWant, steps: Sequence[Step]) -> None:
     for step in steps:
         match step.verb:
             case "make_tap":
-                machine.namespaces.run(name, lambda: make_tap(tap))
+                if want.carrier:
+                    _make_branch(machine, want.carrier, name, tap)
+                else:
+                    machine.namespaces.run(name, lambda: make_tap(tap))
             case "guard":
                 _guard(machine, want, name, tap)
             case "limit":
@@ -109,6 +113,21 @@ def make_tap(tap: str) -> None:
         fcntl.ioctl(fd, TUNSETPERSIST, 1)
     finally:
         os.close(fd)
+
+
+def _make_branch(machine: Machine, carrier: Carrier, name: str, tap: str) -> None:
+    """In a tap's place, a VLAN of the carrier's tap; it ends with that."""
+    with machine.handle(name) as fd, machine.route(network.namespace(carrier.network_id)) as route:
+        parent = find(route, rules.tap_name(carrier.port_id))
+        if parent is None:
+            raise HostError(f"port {carrier.port_id} has no tap yet")
+        try:
+            route.request(rtnetlink.add_vlan(tap, parent.index, carrier.vlan, netns=fd), ignore=(errno.EEXIST,))
+        except NetlinkError as error:
+            raise HostError(f"{error}. Trunks need the kernel module 8021q: run `sudo modprobe 8021q`") from None
+    with machine.route(name) as route:
+        if made := find(route, tap):
+            route.request(rtnetlink.set_alias(made.index, carrier.branch))
 
 
 def open_tap(machine: Machine, network_id: str, port_id: str) -> int:

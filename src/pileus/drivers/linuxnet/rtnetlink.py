@@ -41,6 +41,7 @@ class Link:
     master: int
     learning: bool
     queue: str = ""
+    alias: str = ""
 
 
 def _family(address: ipaddress.IPv4Address | ipaddress.IPv6Address | ipaddress.IPv4Network | ipaddress.IPv6Network) -> int:
@@ -89,9 +90,20 @@ def add_veth(name: str, peer: str, *, peer_netns: int, peer_mac: str = "", peer_
     return Message(NEWLINK, CREATE | EXCL, payload, f"add veth {name} to {peer}")
 
 
+def add_vlan(name: str, index: int, vlan: int, *, netns: int) -> Message:
+    """A link `name` in the namespace behind a descriptor, for the frames of the link `index` here that have a VLAN's tag."""
+    kind = nested(18, attribute(1, "vlan"), nested(2, attribute(1, struct.pack("=H", vlan))))  # IFLA_VLAN_ID
+    payload = link_header() + attribute(3, name) + attribute(5, index) + attribute(28, netns) + kind  # IFLA_LINK, IFLA_NET_NS_FD
+    return Message(NEWLINK, CREATE | EXCL, payload, f"add {name}, VLAN {vlan} of link {index}")
+
+
 def set_link(index: int, *, up: bool | None = None, mtu: int = 0, master: int | None = None, mac: str = "") -> Message:
     flags, change = (UP if up else 0, UP) if up is not None else (0, 0)
     return Message(NEWLINK, 0, link_header(index, flags, change) + _traits(mac=mac, mtu=mtu, master=master), f"set link {index}")
+
+
+def set_alias(index: int, alias: str) -> Message:
+    return Message(SETLINK, 0, link_header(index) + attribute(20, alias), f"set the alias of link {index}")
 
 
 def set_bridge_port(index: int, *, learning: bool) -> Message:
@@ -127,6 +139,7 @@ def read_link(payload: bytes) -> Link:
         master=struct.unpack("=I", found[10])[0] if 10 in found else 0,
         learning=port.get(LEARNING, b"\1") != b"\0",
         queue=text(found.get(6, b"")),
+        alias=text(found.get(20, b"")),
     )
 
 

@@ -21,6 +21,7 @@ from pileus.network.actions.quotas import spend
 from pileus.network.actions.removal import remove_forwardings, remove_port
 from pileus.network.actions.scope import Page, absent, change, columns, deny, find, fresh, is_shared_with_caller, owner, page, restrict
 from pileus.network.actions.security_groups import default_security_group
+from pileus.network.actions.trunks import check_untrunked, follow_parent
 from pileus.network.resources import PORT, PORT_ADMIN
 from pileus.network.types import bad_request
 from pileus.openstack.listing import Listing
@@ -259,6 +260,7 @@ def bind_port(ctx: Context, id: str, device_id: str, device_owner: str, host: st
     with ctx.store.transaction():
         place = row["place"] if row["device_id"] else ctx.store.count("port", {"device_id": device_id})
         after = change(ctx, "port", row, {"device_id": device_id, "device_owner": device_owner, "binding_host": host, "place": place})
+        follow_parent(ctx, id, host)
         _wake(ctx, row, after)
     return after
 
@@ -270,6 +272,7 @@ def unbind_port(ctx: Context, id: str) -> None:
         return
     with ctx.store.transaction():
         free = {"device_id": "", "device_owner": "", "binding_host": "", "binding_profile": "{}"}
+        follow_parent(ctx, id, "")
         _wake(ctx, row, change(ctx, "port", row, free))
 
 
@@ -283,6 +286,7 @@ def delete_port(ctx: Context, id: str) -> None:
     if row["device_owner"] in LEGS and _serves(ctx, row):
         words = f"has device owner {row['device_owner']}"
         raise Conflict(f"Port {id} cannot be deleted directly via the port API: {words}.", type="ServicePortInUse")
+    check_untrunked(ctx, id)
     with ctx.store.transaction():
         remove_port(ctx, row)
 

@@ -19,6 +19,7 @@ def remove_port(ctx: Context, port: Row) -> None:
     remove_forwardings(ctx, {"internal_port_id": port["id"]})
     ctx.store.delete("port_security_group", {"port_id": port["id"]})
     ctx.store.delete("tag", {"resource_id": port["id"]})
+    ctx.store.delete("network_log", {"target_id": port["id"]})
     ctx.store.update("port", port["id"], {"gone": 1})
     ctx.wake("port", port["id"])
     if port["device_owner"] in ("network:router_interface", "network:router_gateway") and port["device_id"]:

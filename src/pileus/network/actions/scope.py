@@ -32,6 +32,8 @@ ABSENT = {
     "subnetpool": ("SubnetPoolNotFound", "Subnet pool {} could not be found."),
     "address_scope": ("AddressScopeNotFound", "Address scope {} could not be found"),
     "address_group": ("AddressGroupNotFound", "Address group {} could not be found."),
+    "trunk": ("TrunkNotFound", "Trunk {} could not be found."),
+    "network_log": ("LogResourceNotFound", "Log resource {} could not be found."),
     "qos_policy": ("QosPolicyNotFound", "QoS policy {} could not be found."),
     "qos_rule": ("QosRuleNotFound", "QoS rule {} could not be found."),
     "availability_zone": ("AvailabilityZoneNotFound", "AvailabilityZone {} could not be found."),
@@ -54,6 +56,8 @@ MINE = {
     "subnet": _of_visible_network(),
     "port": "project_id = :p OR network_id IN (SELECT id FROM network WHERE gone = 0 AND project_id = :p)",
     "router": "project_id = :p",
+    "trunk": "project_id = :p",
+    "network_log": "project_id = :p",
     "qos_policy": _shareable("qos_policy"),
     "qos_rule": f"project_id = :p OR qos_policy_id IN (SELECT id FROM qos_policy WHERE {_shareable('qos_policy')})",  # noqa: S608
     "floating_ip": "project_id = :p",

@@ -137,5 +137,6 @@ def delete_security_group(ctx: Context, id: str) -> None:
         ctx.store.delete("security_group_rule", {"security_group_id": id})
         ctx.store.delete("tag", {"resource_id": id})
         stop_sharing(ctx, id)
+        ctx.store.delete("network_log", {"resource_id": id})
         ctx.store.update("security_group", id, {"gone": 1})
         ctx.wake("security_group", id)

@@ -20,6 +20,7 @@ TAGGED = {  # collection -> table
     "floatingips": "floating_ip",
     "security-groups": "security_group",
     "address-groups": "address_group",
+    "trunks": "trunk",
     "policies": "qos_policy",
     "qos/policies": "qos_policy",
     "address-scopes": "address_scope",

@@ -13,8 +13,10 @@ from pileus.kit.web import Dialect, Request, Response, Route
 from pileus.network.actions import floating_ips, hosts, networks, ports, quotas, routers, rules, security_groups, subnets, tags
 from pileus.network.api import port_forwardings, query, sharing
 from pileus.network.api.crud import Noun, body_of, decoded, routes_of
+from pileus.network.api.logs import LOG_ROUTES, LOGS
 from pileus.network.api.qos import POLICIES, QOS_ROUTES
 from pileus.network.api.query import chosen, wanted_fields
+from pileus.network.api.trunks import TRUNK_ROUTES, TRUNKS
 from pileus.network.resources import FLOATING_IP, NETWORK, PORT, ROUTER, RULE, SECURITY_GROUP, SUBNET
 from pileus.network.resources.extensions import offered
 from pileus.network.types import WORDS, Whole, malformed
@@ -102,6 +104,8 @@ NOUNS = (
     ),
     *sharing.NOUNS,
     POLICIES,
+    TRUNKS,
+    LOGS,
 )
 
 
@@ -319,6 +323,8 @@ ROUTES: list[Route] = [
     Route("GET", "/v2.0/extensions/{id}", show_extension),
     *(route for noun in NOUNS for route in routes_of(noun)),
     *QOS_ROUTES,
+    *TRUNK_ROUTES,
+    *LOG_ROUTES,
     *(route for collection in tags.TAGGED for route in tag_routes(collection)),
     *sharing.ROUTES,
     *port_forwardings.ROUTES,

@@ -14,6 +14,7 @@ from pileus.kit.context import Cloud
 from pileus.kit.loop import GiveUp, Key, Look, Retry, Wait
 from pileus.kit.store import Row
 from pileus.network.host import (
+    Carrier,
     GroupFacts,
     NetworkFacts,
     Networks,
@@ -70,7 +71,7 @@ class Reconciler:
         self.live: Responders = live or Silence()
         self.flows = Flows(self.store, driver)
         self.told: dict[str, Told] = {}  # by port
-        self._named: dict[str, frozenset[str]] = {}  # by security group, the address groups that its rules named
+        self._named: dict[str, frozenset[Key]] = {}  # by security group, the other groups that its rules named
         self._renewed: set[str] = set()  # networks that were changed under those who are on them
 
     def looks(self) -> dict[str, Look]:
@@ -203,8 +204,13 @@ class Reconciler:
         wanted = want.tap and not want.gone
         if wanted and not (facts and facts.network):
             self._wait("network", want.network_id)
+        if wanted and want.carrier:
+            await self._wait_for_carrier(want.carrier)
         steps = plan_port(want, facts)
         await self.driver.apply(want, steps)
+        if verbs(steps) & {"make_tap", "remove_tap"}:
+            for carried in rows.carried_by(self.store, want.id):
+                self.cloud.wake_now("port", carried)
         if not want.gone:
             self._note("port", want.id, {"status": rows.port_status(self.store, want), "host_error": None})
         await self._tell(want, facts, Told(want.guard, want.groups) if wanted else Told())
@@ -212,6 +218,12 @@ class Reconciler:
             self._forget_port(want.id)
             if row["device_id"]:
                 self.cloud.wake_now("server", row["device_id"])  # whose guest has a card to let go of
+
+    async def _wait_for_carrier(self, carrier: Carrier) -> None:
+        parent = PortWant(id=carrier.port_id, network_id=carrier.network_id)
+        facts = await self.driver.observe(parent)
+        if not (isinstance(facts, PortFacts) and facts.tap):
+            self._wait("port", carrier.port_id)
 
     async def _tell(self, want: PortWant, facts: PortFacts | None, now: Told) -> None:
         """When a port's guard is another than others were told of: groups have other members, or are needed elsewhere, and open flows are
@@ -257,9 +269,10 @@ class Reconciler:
                 self.store.delete("port_security_group", {"security_group_id": id})
                 self.store.delete("security_group", {"id": id})
         await self.flows.hold_group(want, {*want.parts, *(facts.parts if facts else ())})
-        named = rows.address_groups_of(self.store, id)
-        for each in named | self._named.pop(id, frozenset()):
-            self.cloud.wake_now("address_group", each)
+        named, before = rows.named_by(self.store, id), self._named.pop(id, frozenset())
+        if steps or named != before:  # their members are needed here now, or no longer
+            for key in named | before:
+                self.cloud.wake_now(*key)
         if want.gone:
             self.flows.forget(id)
         else:

@@ -95,24 +95,31 @@ def plan_port(want: PortWant, facts: PortFacts | None) -> list[Step]:
 
 
 def _tap(want: PortWant, facts: PortFacts) -> list[Step]:
+    if facts.tap and facts.branch != want.branch:
+        return [Step("remove_tap"), Step("make_tap")]
     return [] if facts.tap else [Step("make_tap")]
+
+
+def _stays(want: PortWant, facts: PortFacts) -> bool:
+    """Whether the tap that is there is the one that will be."""
+    return facts.tap and facts.branch == want.branch
 
 
 def _guard(want: PortWant, facts: PortFacts) -> list[Step]:
     """A new tap is a stranger to the filter, whatever its name."""
-    return [] if facts.tap and facts.guard == want.guard else [Step("guard")]
+    return [] if _stays(want, facts) and facts.guard == want.guard else [Step("guard")]
 
 
 def _limits(want: PortWant, facts: PortFacts) -> list[Step]:
     """Before anything passes; a new tap has none."""
     wanted = {"egress": want.quality.egress, "ingress": want.quality.ingress}
-    have = {"egress": facts.egress, "ingress": facts.ingress if facts.tap else None}
+    have = {"egress": facts.egress, "ingress": facts.ingress} if _stays(want, facts) else {"egress": None, "ingress": None}
     return [Step("limit", way) for way in wanted if wanted[way] != have[way]]
 
 
 def _attach(want: PortWant, facts: PortFacts) -> list[Step]:
     """After the guard, so that nothing passes unguarded; again when the MAC may have changed."""
-    as_wanted = facts.tap and facts.attached and (facts.up, facts.mtu, facts.roams) == (want.up, want.mtu, want.roams)
+    as_wanted = _stays(want, facts) and facts.attached and (facts.up, facts.mtu, facts.roams) == (want.up, want.mtu, want.roams)
     return [] if as_wanted and facts.guard == want.guard else [Step("attach")]
 
 

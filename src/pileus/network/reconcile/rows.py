@@ -6,9 +6,11 @@ import ipaddress
 import json
 from typing import Literal
 
+from pileus.kit.loop import Key
 from pileus.kit.store import Row, Store
 from pileus.network.host import (
     METADATA6,
+    Carrier,
     Chains,
     Floating,
     Forwarding,
@@ -30,6 +32,7 @@ from pileus.network.types.rules import PROTOCOLS, number_of
 INTERFACE, GATEWAY, PLACE, FOOT = "network:router_interface", "network:router_gateway", "network:floatingip", "network:dhcp"
 FEET = (FOOT, "network:distributed")  # ports whose addresses are the host's own on a network
 LEGS = (INTERFACE, GATEWAY)
+SUB_PORT = "trunk:subport"  # owner of a port that another one carries
 WIRE = "public"  # the physical network that the outside host is on
 # a port that a guest is bound to, unless the router's or the network's own
 BOUND = "p.gone = 0 AND p.device_id <> '' AND p.device_owner NOT LIKE 'network:%'"
@@ -82,11 +85,12 @@ def port_want(store: Store, row: Row) -> PortWant:
         row["id"],
     )
     pairs = json.loads(row["allowed_address_pairs"])
+    carrier, carried = _carrier(store, row)
     return PortWant(
         id=row["id"],
         gone=bool(row["gone"]),
         network_id=row["network_id"],
-        tap=is_bound(row),
+        tap=is_bound(row) and carried,
         up=bool(row["admin_state_up"]),
         mac=row["mac_address"],
         mtu=network["mtu"] if network else 1450,
@@ -95,8 +99,31 @@ def port_want(store: Store, row: Row) -> PortWant:
         secure=bool(row["port_security_enabled"]),
         groups=tuple(group["id"] for group in groups),
         stateful=all(group["stateful"] for group in groups),
+        carrier=carrier,
         quality=quality_of(store, row["qos_policy_id"] or (network["qos_policy_id"] if network else None)),
     )
+
+
+def _carrier(store: Store, row: Row) -> tuple[Carrier | None, bool]:
+    """The port that carries a port, and whether there is anything to be carried: a guest at its other end, and a trunk that is enabled."""
+    if row["device_owner"] != SUB_PORT:
+        return None, True
+    found = store.query(
+        "SELECT p.*, s.segmentation_id, t.admin_state_up AS enabled FROM sub_port s JOIN trunk t ON t.id = s.trunk_id"
+        " JOIN port p ON p.id = t.port_id WHERE s.port_id = ?",
+        row["id"],
+    )
+    if not found:
+        return None, False
+    parent = found[0]
+    carrier = Carrier(parent["id"], parent["network_id"], parent["segmentation_id"])
+    return carrier, bool(is_bound(parent) and parent["enabled"])
+
+
+def carried_by(store: Store, port_id: str) -> list[str]:
+    """The ports that a port carries."""
+    sql = "SELECT s.port_id FROM sub_port s JOIN trunk t ON t.id = s.trunk_id WHERE t.port_id = ? ORDER BY s.port_id"
+    return [row["port_id"] for row in store.query(sql, port_id)]
 
 
 def port_status(store: Store, want: PortWant) -> str:
@@ -140,10 +167,11 @@ def address_group_want(store: Store, id: str) -> GroupWant:
     return GroupWant(id=id, parts=dict.fromkeys(_networks_with(store, refer, id), (members,)))
 
 
-def address_groups_of(store: Store, group: str) -> frozenset[str]:
-    """The address groups that a security group's rules name."""
-    sql = "SELECT DISTINCT remote_address_group_id AS id FROM security_group_rule WHERE security_group_id = ?"
-    return frozenset(row["id"] for row in store.query(f"{sql} AND remote_address_group_id IS NOT NULL", group))
+def named_by(store: Store, group: str) -> frozenset[Key]:
+    """The other groups, of both kinds, that a security group's rules name."""
+    found = store.find("security_group_rule", {"security_group_id": group})
+    others = {("security_group", row["remote_group_id"]) for row in found} - {("security_group", group)}
+    return frozenset(key for key in others | {("address_group", row["remote_address_group_id"]) for row in found} if key[1])
 
 
 def _networks_with(store: Store, which: str, group: str) -> list[str]:

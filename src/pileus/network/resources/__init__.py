@@ -1,6 +1,7 @@
 """The field tables of the network service, one module per pair of nouns, and the extensions that their fields come from."""
 
 from pileus.network.resources.address_groups import ADDRESS_GROUP
+from pileus.network.resources.logs import LOG
 from pileus.network.resources.networks import NETWORK, NETWORK_ADMIN, SUBNET, SUBNET_ADMIN
 from pileus.network.resources.pools import ADDRESS_SCOPE, SUBNETPOOL
 from pileus.network.resources.port_forwardings import PORT_FORWARDING
@@ -10,6 +11,7 @@ from pileus.network.resources.qos import QOS_POLICY
 from pileus.network.resources.rbac import RBAC_POLICY
 from pileus.network.resources.routers import FLOATING_IP, FLOATING_IP_ADMIN, ROUTER, ROUTER_ADMIN
 from pileus.network.resources.security_groups import RULE, SECURITY_GROUP
+from pileus.network.resources.trunks import TRUNK
 
 ALL = (
     NETWORK,
@@ -26,6 +28,8 @@ ALL = (
     RBAC_POLICY,
     QOS_POLICY,
     *QOS_RULES.values(),
+    TRUNK,
+    LOG,
 )
 
 __all__ = [
@@ -34,6 +38,7 @@ __all__ = [
     "ALL",
     "FLOATING_IP",
     "FLOATING_IP_ADMIN",
+    "LOG",
     "NETWORK",
     "NETWORK_ADMIN",
     "PORT",
@@ -48,4 +53,5 @@ __all__ = [
     "SUBNET",
     "SUBNETPOOL",
     "SUBNET_ADMIN",
+    "TRUNK",
 ]

@@ -49,6 +49,13 @@ KNOWN: dict[str, tuple[str, str, str]] = {
     ),
     "qos-fip": ("Floating IP QoS", "The floating IP Quality of Service extension", "2017-07-20T00:00:00-00:00"),
     "qos-gateway-ip": ("Router gateway IP QoS", "The Router gateway IP Quality of Service extension", "2018-02-24T00:00:00-00:00"),
+    "trunk": ("Trunk Extension", "Provides support for trunk ports", "2016-01-01T10:00:00-00:00"),
+    "trunk-details": ("Trunk port details", "Expose trunk port details", "2016-01-01T10:00:00-00:00"),
+    "logging": (
+        "Logging API Extension",
+        "Provides a logging API for resources such as security group and firewall.",
+        "2017-01-01T10:00:00-00:00",
+    ),
     "uplink-status-propagation": (
         "Uplink status propagation extension",
         "Provides ability to propagate port uplink status.",

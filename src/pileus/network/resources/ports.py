@@ -10,6 +10,7 @@ from pileus.kit.resource import Field, children, flag, unpacked
 from pileus.kit.store import Row, Store
 from pileus.network.resources.fields import Sparse, admin_only, head, tail
 from pileus.network.resources.qos import policy_id
+from pileus.network.resources.trunks import details_of
 from pileus.network.types import WORDS, AddressPairs, Anyhow, DhcpOptions, DnsName, FixedIps, Flag, Id, ListOf, Mac, OneOf, Text
 from pileus.network.types.names import DOMAIN, within
 
@@ -94,6 +95,7 @@ PORT = Sparse(
         Field("port_security_enabled", Flag(), show=flag("port_security_enabled"), create=True, update=True, alias="port-security"),
         Field("qos_policy_id", Id(null=True), show=policy_id, create=True, update=True, filter=True, alias="qos"),
         Field("qos_network_policy_id", show="qos_network_policy_id", relation=network_policies_of, alias="qos-port-network-policy"),
+        Field("trunk_details", show="trunk_details", relation=details_of, alias="trunk-details"),
         Field("propagate_uplink_status", Flag(), show=uplink, create=True, update=True, alias="uplink-status-propagation"),
         Field("binding:vnic_type", OneOf(VNIC_TYPES), show="vnic_type", create=True, update=True, default="normal", alias="binding"),
         Field(
@@ -122,5 +124,5 @@ PORT = Sparse(
     ],
     words=WORDS,
 )
-PORT.sparse = ("dns_name", "dns_assignment", "qos_policy_id", "qos_network_policy_id", "propagate_uplink_status")
+PORT.sparse = ("dns_name", "dns_assignment", "qos_policy_id", "qos_network_policy_id", "trunk_details", "propagate_uplink_status")
 PORT_ADMIN = ("binding:host_id", "binding:profile")
