@@ -180,7 +180,7 @@ def nftables() -> Finding:
 
 def trunks() -> Finding:
     """VLANs, by which trunks carry ports; a kernel with modules loads theirs when it is asked to."""
-    there = Path("/proc/net/vlan").exists() or bool(shutil.which("modinfo")) and _quiet("modinfo", "-n", "8021q")
+    there = Path("/proc/net/vlan").exists() or (bool(shutil.which("modinfo")) and _quiet("modinfo", "-n", "8021q"))
     if there:
         return Finding("VLANs", "ok", "trunks can carry ports (8021q)")
     return Finding("VLANs", "limited", "the kernel has no 8021q: trunks' sub-ports stay down", "a kernel with CONFIG_VLAN_8021Q")
