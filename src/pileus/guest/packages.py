@@ -26,7 +26,10 @@ NEEDED = ("apt-get", "dpkg-deb")
 NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")  # https://www.debian.org/doc/debian-policy/ch-controlfields.html#source
 UNKNOWN = re.compile(r"Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate")
 URI = re.compile(r"'(?P<uri>\S+)' (?P<file>\S+\.deb) (?P<size>\d+)")
-STATUS = "Package: {}\nStatus: install ok installed\nArchitecture: {}\nVersion: 99:99\nMaintainer: none\nDescription: none\n{}\n"
+STATUS = (
+    "Package: {}\nStatus: install ok installed\nArchitecture: {}\nMulti-Arch: allowed\nVersion: 99:99\n"
+    "Maintainer: none\nDescription: none\n{}\n"
+)
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,12 @@ GUEST = (
     "dropbear-bin",
     "e2fsprogs",
     "iputils-ping",
+    "ndisc6",
     "libpam-modules",
     "openssh-sftp-server",
     "sudo",
     "util-linux",
+    "wide-dhcpv6-client",
 )
 # What builds the disk: unpacked beside it, so that the host need not have it.
 TOOLS = ("lz4", "mtools", "syslinux")
@@ -43,11 +45,13 @@ PROVIDED = {
     "libcap2-bin": "",
     "linux-base": "",
     "logsave": "",
+    "lsb-base": "",
     "media-types": "mailcap, mime-support",
     "openssl": "",
     "passwd": "",
     "perl": "perl-base",
     "perl-base": "",
+    "sharutils": "",
     "systemd": "systemd-sysv",
     "tar": "",
     "udev": "",
@@ -63,10 +67,12 @@ KEEP = {
                   "usr/bin/e2label", "usr/bin/lsattr", "usr/bin/chattr", "etc/mke2fs.conf"),
     "libpam-modules": ("usr/lib/x86_64-linux-gnu/security/pam_permit.so",),
     "libpam-modules-bin": (),
+    "ndisc6": ("usr/bin/rdisc6",),
     "openssh-client": ("usr/bin/ssh", "usr/bin/scp", "usr/bin/sftp", "usr/bin/ssh-keygen"),
     "sudo": ("usr/bin/sudo", "usr/libexec/sudo/libsudo_util.so*", "usr/libexec/sudo/sudoers.so"),
     "util-linux": ("usr/bin/lsblk", "usr/bin/findmnt", "usr/bin/flock", "usr/bin/taskset", "usr/bin/resizepart", "usr/bin/blkid",
                    "usr/bin/blockdev", "usr/bin/wipefs", "usr/bin/mkfs", "usr/bin/fsck"),
+    "wide-dhcpv6-client": ("usr/bin/dhcp6c",),
 }  # fmt: skip
 LIBRARIES = "usr/lib/x86_64-linux-gnu/lib"
 DROP = (
@@ -99,6 +105,7 @@ FILES = {
     "boot": ("usr/lib/pileus/boot", 0o755),
     "dhcp": ("usr/lib/pileus/dhcp", 0o755),
     "dhcp-event": ("usr/lib/pileus/dhcp-event", 0o755),
+    "dhcp6-event": ("usr/lib/pileus/dhcp6-event", 0o755),
     "fstab": ("etc/fstab", 0o644),
     "group": ("etc/group", 0o644),
     "hostkeys": ("usr/lib/pileus/hostkeys", 0o755),
@@ -106,6 +113,7 @@ FILES = {
     "identity": ("usr/lib/pileus/identity", 0o644),
     "identity.awk": ("usr/lib/pileus/identity.awk", 0o644),
     "inittab": ("etc/inittab", 0o644),
+    "ipv6": ("usr/lib/pileus/ipv6", 0o755),
     "issue": ("etc/issue", 0o644),
     "login-prompt": ("usr/lib/pileus/login-prompt", 0o755),
     "late": ("usr/lib/pileus/late", 0o755),
@@ -117,6 +125,7 @@ FILES = {
     "power": ("usr/lib/pileus/power", 0o755),
     "profile": ("etc/profile", 0o644),
     "report": ("usr/lib/pileus/report", 0o755),
+    "resolver": ("usr/lib/pileus/resolver", 0o644),
     "shadow": ("etc/shadow", 0o600),
     "sudoers": ("etc/sudoers", 0o440),
 }
