@@ -8,6 +8,7 @@ import pytest
 
 from pileus.network.host import METADATA, Floating, Flow, RouterWant
 from pileus.network.reconcile import flow, rows
+from pileus.network.types import link_local_of, mac_of
 from tests.network_rows import Rows, new_store
 
 OUTSIDE = "198.51.100.1"
@@ -44,6 +45,21 @@ def test_verdicts(name: str) -> None:
     network, subnet = world.network("10.0.2.0/24")
     world.port(network, subnet, "10.0.2.1", [world.group(rule, egress=False)])
     assert flow.Judge(world.store, network).allows(found) is verdict
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict"), [({"ethertype": "IPv6", "protocol": "tcp"}, True), ({"ethertype": "IPv6", "protocol": "udp"}, False)]
+)
+def test_link_local_ends_are_ports_too(rule: dict[str, Any], verdict: bool) -> None:
+    world = Rows(new_store())
+    network, subnet = world.network("fd00:1::/64")
+    port = world.port(network, subnet, "fd00:1::1", [world.group(rule, egress=False)])
+    own = link_local_of(world.row("port", port)["mac_address"])
+    assert mac_of(own) == world.row("port", port)["mac_address"]
+    judge = flow.Judge(world.store, network)
+    assert judge.allows(a_flow("fe80::1", own)) is verdict
+    assert judge.allows(Flow(protocol=17, source=own, target="ff02::1:2", source_port=546, target_port=547))
+    assert judge.allows(a_flow("fe80::1", "fe80::f816:3eff:fe99:9999")), "nobody's"
 
 
 def test_groups_pairs_and_ports_that_are_not_judged() -> None:

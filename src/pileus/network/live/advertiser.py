@@ -7,7 +7,6 @@ says. Source: RFC 4861, 6.2.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import socket
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 
 from pileus.network.live import advertisement
 from pileus.network.live.directory import Directory
+from pileus.network.types import link_local_of
 
 log = logging.getLogger("pileus.network")
 
@@ -24,6 +24,7 @@ EVERYBODY = "ff02::1"
 NOBODY = "::"
 PAUSE = (150.0, 250.0)  # seconds between two that nobody asked for
 FIRST, FIRST_PAUSE = 3, 8.0  # a new leg says so a few times, that many seconds apart
+AT_ONCE = 0.05  # seconds: a leg that has just come up cannot speak in its first moment
 SOON = 0.5  # seconds: so often, at most, everybody is told because one asks
 BURST = 32  # solicitations read in one turn
 SMALLEST = 8  # bytes of a solicitation
@@ -43,6 +44,7 @@ class Speaker:
     withdrawn: set[str] = field(default_factory=set)
     said: int = 0
     told: float = 0.0  # when everybody was, last
+    pause: float = AT_ONCE  # until the next try, where nothing could be said
     timer: asyncio.TimerHandle | None = None
 
 
@@ -96,13 +98,15 @@ class Advertiser:
     def _say(self, speaker: Speaker) -> None:
         """Tell everybody, and see to it that it is done again."""
         loop = asyncio.get_running_loop()
-        if message := self._message(speaker):
-            _send(speaker, message, EVERYBODY)
-            speaker.last, speaker.told = message, loop.time()
-            speaker.said += 1
+        message = self._message(speaker)
         if speaker.timer:
             speaker.timer.cancel()
-        pause = FIRST_PAUSE if speaker.said < FIRST else random.uniform(*PAUSE)  # noqa: S311 - not in step with others, no secret
+        if message and not _send(speaker, message, EVERYBODY):
+            speaker.pause = pause = min(speaker.pause * 2, FIRST_PAUSE)
+        else:
+            speaker.last, speaker.told = message, loop.time()
+            speaker.said, speaker.pause = speaker.said + 1, AT_ONCE
+            pause = FIRST_PAUSE if speaker.said < FIRST else random.uniform(*PAUSE)  # noqa: S311 - not in step with others, no secret
         speaker.timer = loop.call_later(pause, self._say, speaker)
 
     def _say_news(self, speaker: Speaker) -> None:
@@ -140,10 +144,14 @@ class Advertiser:
             self._say(speaker)
 
 
-def _send(speaker: Speaker, message: bytes, target: str) -> None:
-    """A leg that is down, or gone, has nobody to tell."""
-    with contextlib.suppress(OSError):
-        speaker.sock.sendto(message, (target, 0))
+def _send(speaker: Speaker, message: bytes, target: str) -> bool:
+    """Whether it could be said: a leg that is down, or gone, has nobody to tell. Only its link-local address is heeded as a router's."""
+    source = socket.inet_pton(socket.AF_INET6, link_local_of(speaker.mac)) + bytes(4)
+    try:
+        speaker.sock.sendmsg([message], [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, source)], 0, (target, 0))
+    except OSError:
+        return False
+    return True
 
 
 def _end(speaker: Speaker) -> None:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pileus.network.live.dhcp import LEASE, names
-from pileus.network.live.directory import Lodger, mac_of
+from pileus.network.live.directory import Lodger
+from pileus.network.types import mac_of
 from pileus.network.types.names import DOMAIN
 
 SERVER_PORT, CLIENT_PORT = 547, 546

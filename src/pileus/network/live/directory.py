@@ -12,6 +12,7 @@ from typing import Any
 
 from pileus.kit.store import Row, Store
 from pileus.network.host import METADATA, METADATA6
+from pileus.network.types import mac_of
 from pileus.network.types.names import DOMAIN, plain_name, within
 
 FEET = ("network:dhcp", "network:distributed")
@@ -35,12 +36,6 @@ class Lodger:
         """A JSON column of the subnet."""
         found: list[Any] = json.loads(self.subnet[column])
         return found
-
-
-def mac_of(link_local: str) -> str:
-    """The MAC that a host made its link-local address of (RFC 4291, appendix A); empty when it did not."""
-    tail = ipaddress.IPv6Address(link_local).packed[8:]
-    return (bytes([tail[0] ^ 2]) + tail[1:3] + tail[5:]).hex(":") if tail[3:5] == b"\xff\xfe" else ""
 
 
 @dataclass(frozen=True)

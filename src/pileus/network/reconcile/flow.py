@@ -15,10 +15,11 @@ from typing import Literal
 from pileus.kit.store import Row, Store
 from pileus.network.host import METADATA, Chains, Flow, Forwarding, GroupWant, Networks, RouterWant, Rule
 from pileus.network.reconcile import rows
+from pileus.network.types import mac_of
 
 ICMP = (1, 58)
 TURN = 200  # flows looked at before others may run
-DHCP = (17, 68, 67)  # protocol, source port, target port
+DHCP = ((17, 68, 67), (17, 546, 547))  # protocol, source port, target port
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Judge:
 
     def allows(self, flow: Flow) -> bool:
         """Whether a flow may go on: both ends that are ports on this network must allow it."""
-        if (flow.protocol, flow.source_port, flow.target_port) == DHCP:
+        if (flow.protocol, flow.source_port, flow.target_port) in DHCP:
             return True
         return self._end(flow, flow.source, flow.target, "egress") and self._end(flow, flow.target, flow.source, "ingress")
 
@@ -76,6 +77,9 @@ class Judge:
                 self.network_id,
                 address,
             )
+            if not found and address.startswith("fe80:"):
+                sql = f"SELECT p.* FROM port p WHERE p.network_id = ? AND p.mac_address = ? AND {bound}"  # noqa: S608
+                found = self.store.query(sql, self.network_id, mac_of(address))
             if not found:
                 sql = f"SELECT p.* FROM port p WHERE p.network_id = ? AND p.allowed_address_pairs <> '[]' AND {bound}"  # noqa: S608
                 found = [port for port in self.store.query(sql, self.network_id) if _has_pair(port, address)]

@@ -34,6 +34,8 @@ from pileus.network.types.scalar import (
     Text,
     Whole,
     address_of,
+    link_local_of,
+    mac_of,
     network_of,
 )
 from pileus.network.types.words import CONVERT, WORDS, bad_request, invalid_input, malformed
@@ -72,6 +74,8 @@ __all__ = [
     "address_of",
     "bad_request",
     "invalid_input",
+    "link_local_of",
+    "mac_of",
     "malformed",
     "network_of",
 ]

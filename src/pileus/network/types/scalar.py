@@ -37,6 +37,18 @@ def network_of(text: Any, *, strict: bool = False) -> IPNetwork | None:
         return None
 
 
+def link_local_of(mac: str) -> str:
+    """The link-local address that a host makes of its MAC (RFC 4291, appendix A)."""
+    digits = bytes.fromhex(mac.replace(":", ""))
+    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + bytes([digits[0] ^ 2]) + digits[1:3] + b"\xff\xfe" + digits[3:]))
+
+
+def mac_of(link_local: str) -> str:
+    """The MAC that a host made its link-local address of (RFC 4291, appendix A); empty when it did not."""
+    tail = ipaddress.IPv6Address(link_local).packed[8:]
+    return (bytes([tail[0] ^ 2]) + tail[1:3] + tail[5:]).hex(":") if tail[3:5] == b"\xff\xfe" else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """Text of at most `max` characters. `null`: null is taken and kept; `filled`: blank text is refused."""
