@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import functools
 import gc
+import ipaddress
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -26,9 +27,11 @@ from pileus.compute import placement
 from pileus.compute.actions.flavors import seed as seed_compute
 from pileus.compute.host import Guests
 from pileus.compute.live import Consoles, Metadata
+from pileus.compute.live.sight import Sights
 from pileus.compute.reconcile import Reconciler as ComputeReconciler
 from pileus.config import Paths, Settings
 from pileus.drivers.fake.host import FakeHost
+from pileus.errors import Conflict, HostError
 from pileus.identity import api as identity_api
 from pileus.identity import live as identity_live
 from pileus.identity.seed import seed as seed_identity
@@ -38,15 +41,19 @@ from pileus.image.host import Images
 from pileus.image.live import Files
 from pileus.image.reconcile import Reconciler as ImageReconciler
 from pileus.kit.clock import Clock
-from pileus.kit.context import Cloud
+from pileus.kit.context import Cloud, Context
 from pileus.kit.loop import Key, Loop
 from pileus.kit.store import Migration, Store, migrations_in
 from pileus.kit.web import Dialect, Request, Response, Route, Web
 from pileus.network import api as network_api
+from pileus.network.api import own as own_api
 from pileus.network.host import Networks
 from pileus.network.live import Live, MetadataRequest, MetadataResponse
+from pileus.network.live.socks import Reach, Socks
+from pileus.network.live.tracer import Tracer
 from pileus.network.reconcile import Reconciler as NetworkReconciler
 from pileus.network.seed import seed as seed_network
+from pileus.network.trace.world import GuestSight
 from pileus.openstack import fault
 
 if TYPE_CHECKING:
@@ -225,9 +232,40 @@ def build(
         for kind, look in reconciler.looks().items():
             loop.register(kind, look, give_ups.get(kind))
 
-    web = Web(_dialects(cloud, files, drivers.guests), hosts=is_loopback)
-    closes = [files.close, *([live.stop] if live else []), *([drivers.fake.close] if drivers.fake else [])]
-    return App(cloud, loop, web, store, drivers, [each.resync for each in reconcilers], [servers.watch], closes)
+    live = live or Live(cloud, drivers.networks)  # which nobody asks, where there are no packets
+    tracer = Tracer(cloud, drivers.networks, _Servers(Sights(store, drivers.guests)), loop, live.resolve, live.lease)
+    socks = Socks(drivers.networks.outside, lambda: Reach(store, ipaddress.IPv4Network(settings.public_cidr), settings.port))
+    web = Web(_dialects(cloud, files, drivers.guests, tracer, socks), hosts=is_loopback)
+    starts: list[Callable[[], Awaitable[None]]] = [each.resync for each in reconcilers]
+    if settings.socks_port:
+        starts.append(functools.partial(_open_socks, socks, settings))
+    closes = [files.close, socks.close, live.stop, *([drivers.fake.close] if drivers.fake else [])]
+    return App(cloud, loop, web, store, drivers, starts, [servers.watch], closes)
+
+
+async def _open_socks(socks: Socks, settings: Settings) -> None:
+    """A proxy that cannot be had does not keep the cloud from starting."""
+    try:
+        await socks.open(settings.socks_port)
+    except (Conflict, HostError) as error:
+        log.warning("no SOCKS5 proxy: %s", error)
+
+
+class _Servers:
+    """What the network service asks of servers."""
+
+    def __init__(self, sights: Sights) -> None:
+        self._sights = sights
+
+    def find(self, ctx: Context, word: str) -> list[tuple[str, str]]:
+        return self._sights.find(ctx, word)
+
+    async def look(self, id: str) -> GuestSight | None:
+        seen = await self._sights.look(id)
+        if seen is None:
+            return None
+        word = seen.name if seen.alone else seen.id
+        return GuestSight(word=word, name=seen.name, status=seen.status, task=seen.task, fault=seen.fault, running=seen.running)
 
 
 def _bound(wakes: Callable[[Store, str], Iterable[Key]], store: Store) -> Callable[[str], Iterable[Key]]:
@@ -248,7 +286,7 @@ def _metadata(cloud: Cloud) -> Callable[[MetadataRequest], Awaitable[MetadataRes
 # -- the ways in -----------------------------------------------------------------------------------------------------------
 
 
-def _dialects(cloud: Cloud, files: Files, guests: Guests) -> list[Dialect]:
+def _dialects(cloud: Cloud, files: Files, guests: Guests, tracer: Tracer, socks: Socks) -> list[Dialect]:
     tokens = identity_live.Tokens(cloud)
     return [
         root_dialect(),
@@ -257,6 +295,7 @@ def _dialects(cloud: Cloud, files: Files, guests: Guests) -> list[Dialect]:
         network_api.dialect(cloud, tokens.authenticate),
         compute_api.dialect(cloud, tokens.authenticate, console=Consoles(guests)),
         placement.dialect(cloud, tokens.authenticate),
+        own_api.dialect(cloud, tokens.authenticate, tracer, socks),
     ]
 
 

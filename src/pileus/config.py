@@ -75,6 +75,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     accel: Literal["auto", "kvm", "tcg"] = "auto"  # how guests run; auto: KVM where a guest of a moment shows that it works
     region: str = "RegionOne"  # the one region of the catalog
     public_cidr: str = "192.168.37.0/24"  # the external network, where floating IPs come from
+    socks_port: int = 0  # where a SOCKS5 proxy into the public network listens on 127.0.0.1, for a browser; 0: nowhere
     token_hours: int = 24  # how long a token is good for
     lockout_attempts: int = 0  # wrong passwords after which a user is locked out for a while; 0: never
     lockout_seconds: int = 1800  # how long that while is

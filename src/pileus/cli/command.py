@@ -1,7 +1,7 @@
 """The root of the `pileus` command: which command is in which module, and what an error becomes (one line, one exit status).
 
 Modules are imported when their command is asked for. Exit status: 0 ok, 1 failure, 2 usage, 3 not found, 4 conflict, 5 not
-authenticated or not allowed, 124 timeout.
+authenticated or not allowed, 6 `why` has found what stops a packet, 124 timeout.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ COMMANDS = {
     "exec": ("exec", "Run a command on the outside host, the student's own computer in the cloud."),
     "ssh": ("ssh", "Log in to a server."),
     "console": ("console", "A server's console."),
+    "why": ("why", "Why a packet does not arrive, and what mends it."),
+    "mend": ("why", "Build anew what somebody's hand has changed on the host."),
     "image": ("image", "Guest images."),
     "lab": ("lab", "Exercises with checks."),
 }

@@ -24,6 +24,7 @@ from pileus.errors import Conflict, HostError
 READY_TIMEOUT = 60.0  # seconds; below one on a quiet machine
 ANSWER_TIMEOUT = 10.0  # a control plane that lives but says nothing for so long is replaced
 MOVES = ("PILEUS_HOME", "PILEUS_CACHE")  # may be relative to the folder that `up` is called in
+SOCKS_PORT = 1080  # that of SOCKS by IANA's list
 LOG_MAX = 10 << 20  # bytes; then the log is set aside at the next start
 
 
@@ -31,13 +32,22 @@ LOG_MAX = 10 << 20  # bytes; then the log is set aside at the next start
     epilog="""\b
 Examples:
   pileus up                      real guests, real networks
+  pileus up --socks              also a SOCKS5 proxy, for a browser: socks5h://127.0.0.1:1080
   pileus up --drivers fake       the APIs only: no guests, nothing needed of the machine
   PILEUS_HOME=/tmp/two pileus up --port 0     a second cloud beside the first"""
 )
 @click.option("--drivers", type=click.Choice(["linux", "fake"]), help="What is behind the APIs; kept for this cloud. Default: linux.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Where the APIs listen on 127.0.0.1; 0: any free port. Kept from then on.")
+@click.option(
+    "--socks",
+    type=click.IntRange(0, 65535),
+    is_flag=False,
+    flag_value=SOCKS_PORT,
+    metavar="[PORT]",
+    help=f"A SOCKS5 proxy on 127.0.0.1 into the public network, for a browser, until `down`. Default: {SOCKS_PORT}; 0: none.",
+)
 @click.option("--foreground", is_flag=True, help="Be the control plane, logging here, until interrupted; guests then live on.")
-def up(drivers: str | None, port: int | None, foreground: bool) -> None:
+def up(drivers: str | None, port: int | None, socks: int | None, foreground: bool) -> None:
     """Start the cloud; returns when its APIs answer.
 
     What lives is kept: after a crash the guests are found as they are. A second `up` is harmless.
@@ -60,13 +70,22 @@ def up(drivers: str | None, port: int | None, foreground: bool) -> None:
                 _reach_out(cloud)
             listener = _listen(cloud, port)
             if foreground:
+                os.environ.update({"PILEUS_SOCKS_PORT": str(socks)} if socks is not None else {})
                 _become_control(cloud, kind, listener)
             endpoint, word = _start_control(cloud, kind, listener)["endpoint"], "is up"
         written = clouds_yaml.install(cloud, endpoint)
+        if socks is not None:
+            written = [_socks(cloud, endpoint, socks), *written]
     seconds = time.monotonic() - began
     click.echo(f"Pileus {word}: {endpoint} (drivers: {kind}, {seconds:.2f} s)")
     for line in (*written, 'Next: eval "$(pileus env)", then `openstack server list`; `pileus status`; the end: `pileus down`'):
         click.echo(line)
+
+
+def _socks(cloud: Cloud, endpoint: str, port: int) -> str:
+    """Have the control plane, which may live since long, listen there. Raises Conflict."""
+    told = http.Client(endpoint, cloud.password()).call("PUT", "/pileus/v1/socks", {"port": port}).body["socks"]["port"]
+    return f"SOCKS5 proxy: socks5h://127.0.0.1:{told}" if told else "SOCKS5 proxy: none"
 
 
 def _drivers(cloud: Cloud, asked: str | None) -> str:

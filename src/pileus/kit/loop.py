@@ -6,6 +6,7 @@ Level-triggered: a look never asks what happened. Not here: what a look does (ea
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -100,6 +101,19 @@ class Loop:
             await asyncio.wait(list(self.tasks.values()), return_when=asyncio.FIRST_COMPLETED)
         if self.killed:
             raise self.killed
+
+    async def settled(self, seconds: float) -> None:
+        """The same for somebody who cannot wait for ever."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.settle()
+
+    def pending(self, kind: str, id: str) -> str:
+        """Why an object is not done yet, in words; empty when nobody is at it."""
+        key = kind, id
+        if key in self.reasons:
+            return self.reasons[key]
+        return "it is being looked at" if key in self.tasks else "it will be looked at again" if key in self.timers else ""
 
     async def stop(self) -> None:
         """End all workers where they stand; what is half done is found again by the next start."""

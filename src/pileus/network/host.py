@@ -304,7 +304,62 @@ class Flow(msgspec.Struct, frozen=True, order=True, kw_only=True):
     handle: bytes = b""  # the driver's own
 
 
-class Networks(Protocol):
+# -- looking closer, for `pileus why` -----------------------------------------------------------------------------------------------
+
+
+class Knock(msgspec.Struct, frozen=True, kw_only=True):
+    """What is put on a guest's tap, as if its network had carried it there: a first packet, or with `addresses` an ARP probe for each.
+
+    The answer is heard on the tap; no flow having begun, it gets no further.
+    """
+
+    source: str = ""
+    target: str = ""
+    protocol: int = 1  # ICMP (an echo request), 6 or 17
+    port: int = 0
+    addresses: tuple[str, ...] = ()
+
+
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """What a guest said to a knock."""
+
+    answers: frozenset[str] = frozenset()  # addresses that it says it has
+    reply: Literal["", "answer", "refused", "prohibited", "unreachable"] = ""
+    via: str = ""  # the MAC that the reply was sent to: the next hop that the guest has chosen
+    asked: frozenset[str] = frozenset()  # addresses whose MAC it asked for
+
+
+class WireFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The wire of the public network, and the outside host on it."""
+
+    up: bool = True
+    outside: str = ""  # the outside host's address
+    gateway: str = ""
+    way_out: bool = False  # to the Internet
+    routes: frozenset[Route] = frozenset()  # of the outside host
+    listening: frozenset[int] = frozenset()  # TCP ports on which something there accepts connections
+
+
+class Sights(Protocol):
+    """What a host tells beyond its facts. Nothing of it is needed to carry packets. Every method raises HostError."""
+
+    async def flaws(self, want: Want) -> list[str]:
+        """In words, what `observe` does not see because a digest stands for it: rules that are missing behind a seal, sysctls."""
+
+    async def restore(self, want: Want) -> None:
+        """Make flaws such that the next look mends them: break the seals, set the sysctls."""
+
+    async def knock(self, want: PortWant, knock: Knock) -> Heard | None:
+        """Knock at a guest; None when it cannot be heard, for want of a tap or of packets."""
+
+    async def wire(self) -> WireFacts:
+        """The wire outside."""
+
+    async def outside(self) -> socket.socket | None:
+        """A TCP socket of the outside host; None on a host that carries no packets."""
+
+
+class Networks(Sights, Protocol):
     """A host that can carry networks. Every method raises HostError; `apply` may stop between two steps."""
 
     async def prepare(self) -> None:

@@ -5,6 +5,7 @@ Keeps the Protocol `Networks` of network/host.py. Facts are kept as the contract
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 from collections.abc import Sequence
@@ -20,7 +21,9 @@ from pileus.network.host import (
     Flow,
     GroupFacts,
     GroupWant,
+    Heard,
     Kind,
+    Knock,
     Leg,
     LegFacts,
     Members,
@@ -33,6 +36,7 @@ from pileus.network.host import (
     Service,
     Step,
     Want,
+    WireFacts,
 )
 
 F = TypeVar("F", NetworkFacts, PortFacts, RouterFacts)
@@ -40,10 +44,11 @@ SHORT = 11  # characters of a port's id in a host's names
 
 
 class FakeNetworks:
-    """`host` is shared with the other fake drivers."""
+    """`host` is shared with the other fake drivers; `public` is the public network's range."""
 
-    def __init__(self, host: FakeHost) -> None:
+    def __init__(self, host: FakeHost, public: str = "192.168.37.0/24") -> None:
         self._host = host
+        self._public = ipaddress.ip_network(public)
 
     def _part(self, name: str) -> dict[str, Any]:
         return self._host.part(name)
@@ -271,6 +276,38 @@ class FakeNetworks:
         return {}
 
     async def outward(self) -> socket.socket | None:
+        return None
+
+    # -- looking closer -----------------------------------------------------------------------------------------------------
+
+    def put_flaw(self, id: str, words: str) -> None:
+        """Something that is otherwise than the facts of an object say, as somebody's hand would leave it."""
+        self._part("flaws").setdefault(id, []).append(words)
+        self._host.save()
+
+    def put_heard(self, port_id: str, heard: Heard) -> None:
+        """What the guest on a port says to a knock; one of which nothing was said cannot be heard."""
+        self._part("heard")[port_id] = msgspec.to_builtins(heard)
+        self._host.save()
+
+    async def flaws(self, want: Want) -> list[str]:
+        return list(self._part("flaws").get(want.id, []))
+
+    async def restore(self, want: Want) -> None:
+        await self._host.step(f"{type(want).__name__.removesuffix('Want').lower()} {want.id}", "restore")
+        self._part("flaws").pop(want.id, None)
+        self._host.save()
+
+    async def knock(self, want: PortWant, knock: Knock) -> Heard | None:
+        found = self._part("heard").get(want.id)
+        return None if found is None else msgspec.convert(found, Heard)
+
+    async def wire(self) -> WireFacts:
+        """All is well there, and everything listens."""
+        hosts = self._public[-2], self._public[1]
+        return WireFacts(outside=str(hosts[0]), gateway=str(hosts[1]), way_out=True, listening=frozenset(range(1, 1 << 16)))
+
+    async def outside(self) -> socket.socket | None:
         return None
 
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Literal, TypeVar
 
-from pileus.drivers.linuxnet import group, network, nfnetlink, port, root, router, rtnetlink
+from pileus.drivers.linuxnet import group, inspect, knock, network, nfnetlink, port, root, router, rtnetlink
 from pileus.drivers.linuxnet.machine import BRIDGE, BRIDGE_INDEX, Machine, Namespaces, read_file
 from pileus.drivers.linuxnet.sockets import listener, listeners6, solicitations
 from pileus.errors import HostError
@@ -25,13 +25,16 @@ from pileus.network.host import (
     Facts,
     Flow,
     GroupWant,
+    Heard,
     Kind,
+    Knock,
     NetworkWant,
     PortWant,
     RouterWant,
     Service,
     Step,
     Want,
+    WireFacts,
 )
 
 FLOW_COUNT = "/proc/sys/net/netfilter/nf_conntrack_count"
@@ -181,6 +184,21 @@ class Linuxnet:
             return self._machine.namespaces.run(None, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK))
 
         return await self._do(make)
+
+    async def flaws(self, want: Want) -> list[str]:
+        return await self._do(lambda: inspect.flaws(self._machine, want), long=True)
+
+    async def restore(self, want: Want) -> None:
+        await self._do(lambda: inspect.restore(self._machine, want))
+
+    async def knock(self, want: PortWant, knock_: Knock) -> Heard | None:
+        return await self._do(lambda: knock.ask(self._machine, want, knock_), long=True)
+
+    async def wire(self) -> WireFacts:
+        return await self._do(lambda: inspect.wire(self._machine, self._public), long=True)
+
+    async def outside(self) -> socket.socket | None:
+        return await self._do(lambda: inspect.outside(self._machine))
 
     def close(self) -> None:
         """End this driver's threads; what it made stays."""

@@ -72,24 +72,24 @@ table inet {rules.TABLE} {{
     machine.nft(None, text + rules.seal(rules.SKELETON, words))
 
 
-def _plug(network_id: str) -> str:
+def plug(network_id: str) -> str:
     return f"up{network_id[:11]}"
 
 
 def join(machine: Machine, network_id: str, name: str, uplink: str) -> None:
     """Connect the bridge of the network namespace `name` with the wire."""
-    plug = _plug(network_id)
+    far_end = plug(network_id)
     with machine.handle(None) as fd, machine.route(name) as route:
-        pair = rtnetlink.add_veth(uplink, plug, peer_netns=fd, mtu=MTU, master=BRIDGE_INDEX)
+        pair = rtnetlink.add_veth(uplink, far_end, peer_netns=fd, mtu=MTU, master=BRIDGE_INDEX)
         route.request(pair, ignore=(errno.EEXIST,))
     with machine.route(None) as route:
-        if link := find(route, plug):
+        if link := find(route, far_end):
             route.request(rtnetlink.set_link(link.index, up=True, master=BRIDGE_INDEX))
 
 
 def leave(machine: Machine, network_id: str) -> None:
     with machine.route(None) as route:
-        if link := find(route, _plug(network_id)):
+        if link := find(route, plug(network_id)):
             try:
                 route.request(rtnetlink.delete_link(link.index))
             except NetlinkError as error:

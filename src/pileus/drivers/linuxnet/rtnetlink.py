@@ -19,8 +19,9 @@ UP = 1
 AF_BRIDGE = 7
 PERMANENT, NOARP = 0x80, 0x40  # states of a neighbour
 NTF_SELF, NTF_MASTER = 0x02, 0x04
-MAIN, UNIVERSE, LINK = 254, 0, 253  # table, scopes
+MAIN, UNIVERSE, LINK, NOWHERE = 254, 0, 253, 255  # table, scopes
 STATIC, UNICAST = 4, 1  # a route's protocol ("made by the administrator") and type
+KERNEL, BOOT = 2, 3  # protocols of routes that come with an address, and of those that `ip route` makes
 LEARNING, FLOOD = 8, 9  # IFLA_BRPORT_*
 
 _LINK = struct.Struct("=BBHiII")
@@ -211,6 +212,24 @@ def read_route(payload: bytes) -> tuple[str, str, int] | None:
     return f"{ipaddress.ip_address(start)}/{length}", nexthop, index
 
 
+def read_any_route(payload: bytes) -> tuple[str, str, int]:
+    """(destination, nexthop or "", protocol) of a route of the main table, whoever made it; nexthop is "" for others."""
+    family, length, _, _, table, protocol, _, kind, _ = _ROUTE.unpack_from(payload)
+    found = attributes(payload, _ROUTE.size)
+    start = found.get(1, b"\0" * (4 if family == 2 else 16))
+    is_ours = table == MAIN and kind == UNICAST and family in (2, 10)
+    nexthop = str(ipaddress.ip_address(found[5])) if is_ours and 5 in found else ""
+    return (f"{ipaddress.ip_address(start)}/{length}" if is_ours else ""), nexthop, protocol
+
+
+def delete_any_route(destination: str, nexthop: str) -> Message:
+    """Whoever made it."""
+    network = ipaddress.ip_network(destination)
+    payload = _ROUTE.pack(_family(network), network.prefixlen, 0, 0, MAIN, 0, NOWHERE, 0, 0)
+    payload += attribute(1, network.network_address.packed) if network.prefixlen else b""
+    return Message(DELROUTE, 0, payload + attribute(5, ipaddress.ip_address(nexthop).packed), f"delete route {destination} via {nexthop}")
+
+
 def is_default(payload: bytes) -> bool:
     """Whether a route is IPv4's default one, whoever made it."""
     family, length, _, _, table, _, _, kind, _ = _ROUTE.unpack_from(payload)
@@ -238,6 +257,17 @@ def add_forwarding(index: int, mac: str) -> Message:
     """The bridge that the link is on finds `mac` behind it, for good."""
     payload = _NEIGHBOUR.pack(AF_BRIDGE, 0, 0, index, NOARP, NTF_MASTER, 0) + attribute(2, _mac(mac))
     return Message(NEWNEIGH, CREATE | REPLACE, payload, f"add forwarding of {mac}")
+
+
+def neighbour_header(family: int) -> bytes:
+    return _NEIGHBOUR.pack(family, 0, 0, 0, 0, 0, 0)
+
+
+def read_forwarding(payload: bytes) -> tuple[int, str] | None:
+    """(index of the link, MAC) of an entry of a bridge's forwarding table."""
+    _, _, _, index, _, _, _ = _NEIGHBOUR.unpack_from(payload)
+    found = attributes(payload, _NEIGHBOUR.size)
+    return (index, found[2].hex(":")) if 2 in found else None
 
 
 def get_neighbours() -> Message:

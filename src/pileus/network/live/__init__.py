@@ -10,6 +10,7 @@ import contextlib
 import logging
 import socket
 import struct
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +24,7 @@ from pileus.network.live.advertiser import Advertiser
 from pileus.network.live.directory import Directory
 from pileus.network.live.relay import HEAD_MAX, MetadataHandler, MetadataRequest, MetadataResponse, Relay
 from pileus.network.live.upstream import Upstream
+from pileus.network.trace.world import Lease
 
 __all__ = ["Live", "MetadataHandler", "MetadataRequest", "MetadataResponse"]
 log = logging.getLogger("pileus.network")
@@ -56,6 +58,7 @@ class Live:
         self._upstream = Upstream(driver.outward, resolvers)
         self._advertiser = Advertiser(self._directory, driver.leg_socket)
         self._served: dict[tuple[Service, str], Served] = {}
+        self._leases: dict[str, tuple[float, dhcp.Packet]] = {}  # by port: when DHCP last granted it something, and what
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, kind: Service, id: str) -> None:
@@ -146,6 +149,8 @@ class Live:
         lodger = self._directory.by_mac(network_id, request.mac, dhcp.asked_address(request))
         if answer := dhcp.answer(request, lodger):
             _send(sock, dhcp.encode(answer.packet), (answer.target, dhcp.CLIENT_PORT), answer.source)
+            if answer.packet.kind == dhcp.ACK and lodger:
+                self._leases[lodger.port["id"]] = (time.monotonic(), answer.packet)
 
     def _dhcp6(self, network_id: str, sock: socket.socket, data: bytes, peer: tuple[Any, ...], here: str) -> None:
         request = dhcp6.decode(data)
@@ -187,6 +192,32 @@ class Live:
                 async with asyncio.timeout(DNS_TCP_IDLE):
                     await writer.drain()
         writer.close()
+
+    # -- what is told to whoever asks why ----------------------------------------------------------------------------------
+
+    def lease(self, port_id: str) -> Lease | None:
+        """What DHCP last told a port since the start."""
+        if port_id not in self._leases:
+            return None
+        since, packet = self._leases[port_id]
+        data = packet.options.get(6, b"")
+        return Lease(
+            address=packet.yiaddr,
+            seconds=int(time.monotonic() - since),
+            servers=tuple(socket.inet_ntoa(data[at : at + 4]) for at in range(0, len(data) - 3, 4)),
+        )
+
+    async def resolve(self, network_id: str, name: str) -> tuple[str, tuple[str, ...]]:
+        """What a network's DNS says of a name: ("", addresses), ("nobody", ()) or ("no answer", ())."""
+        query = dns.query(name)
+        question = dns.read(query)
+        if question is None:
+            return "nobody", ()
+        reply = dns.answer(question, network_id, self._directory) or await self._upstream.ask(query)
+        if reply is None or dns.code(reply) == dns.SERVFAIL:
+            return "no answer", ()
+        found = dns.addresses(reply)
+        return ("", found) if found else ("nobody", ())
 
     # -- metadata ---------------------------------------------------------------------------------------------------------
 

@@ -68,6 +68,44 @@ def reply(question: Question, code: int, answers: list[tuple[int, bytes]] | None
     return data
 
 
+def query(name: str) -> bytes:
+    """A question for a name's IPv4 address."""
+    return _HEADER.pack(0, RECURSION_DESIRED, 1, 0, 0, 0) + written(name) + struct.pack("!HH", A, INTERNET)
+
+
+def code(message: bytes) -> int:
+    """An answer's verdict, NOERROR to NOTIMP."""
+    return message[3] & 15 if len(message) >= _HEADER.size else SERVFAIL
+
+
+def addresses(message: bytes) -> tuple[str, ...]:
+    """The IPv4 addresses in an answer, whatever names they are of: those of aliases come with it."""
+    found: list[str] = []
+    try:
+        _, _, questions, answers, _, _ = _HEADER.unpack_from(message)
+        at = _HEADER.size
+        for _ in range(questions):
+            at = _after_name(message, at) + 4
+        for _ in range(answers):
+            at = _after_name(message, at)
+            type, kind, _, size = struct.unpack_from("!HHIH", message, at)
+            if (type, kind, size) == (A, INTERNET, 4):
+                found.append(str(ipaddress.IPv4Address(message[at + 10 : at + 14])))
+            at += 10 + size
+    except (struct.error, IndexError, ValueError):
+        return ()
+    return tuple(found)
+
+
+def _after_name(message: bytes, at: int) -> int:
+    """Where a name ends: at its null, or behind a pointer."""
+    while size := message[at]:
+        if size >= 0xC0:
+            return at + 2
+        at += 1 + size
+    return at + 1
+
+
 def written(name: str) -> bytes:
     """A name as a message holds it, without compression."""
     return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".") if label) + b"\0"

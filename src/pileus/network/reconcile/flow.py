@@ -54,9 +54,9 @@ class Judge:
         )
         if not all(group["stateful"] for group in found):
             return True  # each packet is judged by itself anyway
-        return any(self._matches(rule, flow, other, direction) for group in found for rule in self.rules(group["id"]))
+        return any(self.matches(rule, flow, other, direction) for group in found for rule in self.rules(group["id"]))
 
-    def _matches(self, rule: Rule, flow: Flow, other: str, direction: str) -> bool:
+    def matches(self, rule: Rule, flow: Flow, other: str, direction: str) -> bool:
         address = ipaddress.ip_address(other)
         if rule.direction != direction or rule.version != address.version:
             return False
