@@ -150,7 +150,7 @@ def _remove(machine: Machine, name: str) -> None:
 
 
 def _change(machine: Machine, name: str, steps: Sequence[Step]) -> None:
-    """Everything that is one rtnetlink request, in one batch; new addresses outside are announced afterwards."""
+    """Everything that is one rtnetlink request, in one batch; new addresses are announced afterwards."""
     with machine.route(name) as route:
         found = {link.name[3:]: link for link in links(route)}
         messages = [message for step in steps if (message := _message(step, found))]
@@ -159,7 +159,7 @@ def _change(machine: Machine, name: str, steps: Sequence[Step]) -> None:
         if step.verb == "add_address":
             leg, cidr = step.value
             link = found.get(leg)
-            if link and link.name.startswith(OUTSIDE) and ":" not in cidr:
+            if link and ":" not in cidr:
                 address = cidr.partition("/")[0]
                 sock = machine.namespaces.run(name, partial(announce, link.name, link.mac, address))
                 machine.closer.later(name, sock.close)  # which the kernel lets wait for some 15 ms

@@ -80,8 +80,12 @@ def _pass_on(walk: Walk, port: Row, packet: Packet) -> Onward:
     """A guest that is a router: it sends the packet on by whichever of its cards leads there."""
     world = walk.world
     cards = world.store.find("port", {"device_id": port["device_id"]}, order="place") or [port]
-    out = next((card for card in cards if world.subnet_of(card["network_id"], packet.target)), port)
+    out = next((card for card in cards if world.subnet_of(card["network_id"], packet.target)), None)
     walk.note(f"is to pass it on to {packet.target}, as a router would")
+    if out is None and walk.way == "there":
+        tap.check_sender(walk, port, packet.answer())
+        raise Unknown(f"{world.guest_name(port)} has it, for {packet.target} behind it. What becomes of it there cannot be seen from here.")
+    out = out or port
     tap.check_sender(walk, out, packet)
     judge(walk, out, packet, "egress", answer=walk.way == "back")
     choice = _by_rows(walk, out, packet.target)
@@ -151,6 +155,9 @@ def next_hop(walk: Walk, port: Row, packet: Packet, chosen: str = "") -> Choice:
             return Choice(hop, f"sends it to {hop}, by a route of its own (DHCP tells {told.hop})", own=True)
         if hop:
             return Choice(told.hop if told else hop, f"sends it to {told.hop if told else hop}, as it was heard to do")
+    elif mac and told and world.owner(port["network_id"], told.hop) and not world.paired_macs(port["network_id"]):
+        words = f"{name} sends it to the MAC {mac}, which nobody on its network has any more: it remembers a router that is gone"
+        raise Stop("stale-neighbour", f"{words}, and will ask again within a minute", *mend.renew(world, port))
     if heard and not heard.reply and (asked := sorted(heard.asked - {packet.source})):
         return Choice(asked[0], f"asks for {asked[0]}, its next hop", own=True)
     if told is None or (heard is not None and not heard.reply and _hears_neighbours(walk, port, packet.source)):

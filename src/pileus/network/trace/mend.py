@@ -57,6 +57,19 @@ def host_route(world: World, network_id: str, source: str, hop: str, port: Row |
     )
 
 
+def by_own_router(world: World, port: Row | None, router_id: str, target: str) -> tuple[str, ...]:
+    """Let a guest send to the neighbouring router itself, not to its gateway that would send it on over the same network."""
+    ip = ipaddress.ip_address(target)
+    theirs = next((s for s in world.store.find("subnet", order="rowid") if world.mine(s) and ip in _range(s)), None)
+    if port is None or theirs is None:
+        return ()
+    beyond = {leg["device_id"] for leg in world.legs_on(theirs["network_id"])}
+    for leg in world.legs_on(port["network_id"]):
+        if leg["device_id"] != router_id and leg["device_id"] in beyond and (own := world.addresses(leg["id"])):
+            return host_route(world, port["network_id"], target, own[0]["ip_address"], port)
+    return ()
+
+
 def connect(world: World, subnet: Row, target: str) -> tuple[str, ...]:
     """Give a subnet a router, one that leads to the target if there is one."""
     ip = ipaddress.ip_address(target)
@@ -106,12 +119,12 @@ def route(world: World, router_id: str, subnet: Row) -> tuple[str, ...]:
             if other["device_id"] != router_id and leg["network_id"] in near:
                 hop = next((a["ip_address"] for a in world.addresses(leg["id"]) if a["ip_version"] == subnet["ip_version"]), "")
                 if hop:
-                    return (f"openstack router add route --route destination={subnet['cidr']},gateway={hop} {word}",)
+                    return (f"openstack router set --route destination={subnet['cidr']},gateway={hop} {word}",)
     return (f"openstack router add subnet {word} {world.word('subnet', subnet)}",)
 
 
 def unroute(world: World, router: Row, destination: str, nexthop: str) -> str:
-    return f"openstack router remove route --route destination={destination},gateway={nexthop} {world.word('router', router)}"
+    return f"openstack router unset --route destination={destination},gateway={nexthop} {world.word('router', router)}"
 
 
 def floating(world: World, address: str, subnet: Row) -> tuple[str, ...]:

@@ -85,9 +85,25 @@ def through(walk: Walk, router_id: str, network: Row, packet: Packet) -> Arrival
     if walk.way == "there":
         walk.routers[router_id] = Passed(packet, outward)
     _say(walk, packet, outward, way)
-    is_set = way.route is not None and way.route in _static(want, row)
-    taken_away = mend.unroute(world, row, way.route.destination, way.route.nexthop) if way.route and is_set else ""
-    return Onward(way.leg.network_id, outward, way.hop, taken_away)
+    walk.returned.update({router_id} if walk.way == "back" else ())
+    return Onward(way.leg.network_id, outward, way.hop, _mended(walk, row, want, way, inward))
+
+
+def _mended(walk: Walk, row: Row, want: RouterWant, way: Way, packet: Packet) -> tuple[str, ...]:
+    """What mends a route that a user has set, should it lead nowhere: without it, and with the right one if there is no other way."""
+    if way.route is None or way.route not in _static(want, row):
+        return ()
+    away = mend.unroute(walk.world, row, way.route.destination, way.route.nexthop)
+    ip = ipaddress.ip_address(packet.target)
+    others = [
+        r
+        for r in want.routes
+        if r != way.route and ip in ipaddress.ip_network(r.destination) and ipaddress.ip_network(r.destination).prefixlen
+    ]
+    inside = next(
+        (s for s in walk.world.store.find("subnet", order="rowid") if walk.world.mine(s) and ip in ipaddress.ip_network(s["cidr"])), None
+    )
+    return (away, *(mend.route(walk.world, row["id"], inside) if inside and not others else ()))
 
 
 def _static(want: RouterWant, row: Row) -> set[Route]:
@@ -177,7 +193,7 @@ def _route(walk: Walk, row: Row, want: RouterWant, packet: Packet) -> Way:
             found.append((ipaddress.ip_network(route.destination).prefixlen, 0, Way(leg_, route.nexthop, route)))
     name = world.called("router", row)
     if not found:
-        raise Stop("no-route", f"router {name} knows no way to {packet.target}", *_make_way(walk, row, packet.target))
+        raise _no_route(walk, row, packet.target, name)
     way = max(found, key=lambda item: item[:2])[2]
     if way.route is not None and connected and _leads_astray(walk, way):
         words = (
@@ -212,14 +228,17 @@ def _not_outside(walk: Walk, row: Row, way: Way, packet: Packet, name: str) -> N
         raise Stop("no-route", words, *mend.route(world, row["id"], inside))
 
 
-def _make_way(walk: Walk, row: Row, target: str) -> tuple[str, ...]:
+def _no_route(walk: Walk, row: Row, target: str, name: str) -> Stop:
     """To a subnet of the project by its router, to anything else by a gateway."""
     world, ip = walk.world, ipaddress.ip_address(target)
     subnets = world.store.find("subnet", {"project_id": row["project_id"]}, order="rowid")
     inside = next((s for s in subnets if ip in ipaddress.ip_network(s["cidr"])), None)
     if inside is not None:
-        return mend.route(world, row["id"], inside)
-    return () if row["gateway_port_id"] else (mend.gateway(world, row),)
+        return Stop("no-route", f"router {name} knows no way to {target}", *mend.route(world, row["id"], inside))
+    if not row["gateway_port_id"]:
+        words = f"router {name} has no external gateway: it knows no way to {target}, or to anything else outside"
+        return Stop("no-external-gateway", words, mend.gateway(world, row))
+    return Stop("no-route", f"router {name} knows no way to {target}")
 
 
 # -- the host -----------------------------------------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def _nobody(walk: Walk, network: Row, onward: Onward) -> Arrival:
         if found is not None:
             return found
     if onward.route:
-        raise Stop("route-nexthop", f"the route leads to {hop}, and nobody on network {name} has that address", onward.route)
+        raise Stop("route-nexthop", f"the route leads to {hop}, and nobody on network {name} has that address", *onward.route)
     if hop != packet.target:
         raise _no_gateway(walk, network, packet, hop)
     if (squatter := _squatter(walk, network, hop)) is not None:

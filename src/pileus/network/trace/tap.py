@@ -52,7 +52,7 @@ def check_sender(walk: Walk, port: Row, packet: Packet) -> None:
     own, name, word = ", ".join(want.addresses) or "no address", world.guest_name(port), world.word("port", port)
     if (walk.first is not None and port["id"] != walk.first["id"]) or walk.way == "back":
         words = (
-            f"{name} is to pass on a packet of {packet.source}, and port security lets it send only as {own}:"
+            f"{name} is to send a packet of {packet.source}, as a router does, and port security lets it send only as {own}:"
             " a guest that is a router needs port security off"
         )
         raise Stop("port-security", words, f"openstack port set --no-security-group --disable-port-security {word}")

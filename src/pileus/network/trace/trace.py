@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 from pileus.kit.store import Row
-from pileus.network.trace import dns, guest, outside, place
+from pileus.network.trace import dns, guest, mend, outside, place
 from pileus.network.trace.place import End, Named
 from pileus.network.trace.report import ECHO, ECHO6, EPHEMERAL, ICMP, ICMP6, TCP, UDP, Hop, Packet, Report, Stop, Unknown, Verdict
 from pileus.network.trace.switch import carry
@@ -110,3 +110,7 @@ def _back(walk: Walk, arrival: Arrival) -> None:
     else:
         onward = guest.leave(walk, arrival.port, answer, answer=True, chosen=arrival.via)
     carry(walk, onward)
+    if passed_by := [id for id in walk.routers if id not in walk.returned and answer.protocol == TCP]:
+        name = walk.world.called("router", walk.world.row("router", passed_by[0]))
+        words = f"the answer does not come back through router {name}, which so takes the next packet of the connection for a wrong one"
+        raise Stop("asymmetric", words, *mend.by_own_router(walk.world, walk.first, passed_by[0], arrival.packet.target))

@@ -33,6 +33,7 @@ class Walk:
     hops: list[Hop] = field(default_factory=list)
     way: Literal["there", "back"] = "there"
     routers: dict[str, Passed] = field(default_factory=dict)
+    returned: set[str] = field(default_factory=set)  # routers that the answer has come through
     at: tuple[str, str] = ("", "")
     turns: int = 0
     first: Row | None = None  # the port that it began at, if it was a guest's
@@ -64,12 +65,12 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Onward:
-    """The packet is on a network's switch, for whoever has the address `hop` there. `route`: what takes away the route that led here."""
+    """The packet is on a network's switch, for whoever has the address `hop` there. `route`: what mends the route that led here."""
 
     network_id: str
     packet: Packet
     hop: str
-    route: str = ""
+    route: tuple[str, ...] = ()
 
 
 def check_host(walk: Walk, kind: str, row: Row, steps: list[str]) -> None:

@@ -126,6 +126,12 @@ class World:
         ports = self.store.query("SELECT * FROM port WHERE network_id = ? AND gone = 0 AND allowed_address_pairs <> '[]'", network_id)
         return [port for port in ports if any(pair["ip_address"] == address for pair in json.loads(port["allowed_address_pairs"]))]
 
+    def paired_macs(self, network_id: str) -> bool:
+        """Whether a port of a network may use MACs that are not its own."""
+        ports = self.store.query("SELECT * FROM port WHERE network_id = ? AND gone = 0 AND allowed_address_pairs <> '[]'", network_id)
+        pairs = ((port, pair) for port in ports for pair in json.loads(port["allowed_address_pairs"]))
+        return any(pair.get("mac_address", port["mac_address"]) != port["mac_address"] for port, pair in pairs)
+
     def guests_on(self, network_id: str) -> list[Row]:
         """Ports of a network that guests are bound to."""
         return self.store.query(f"SELECT p.* FROM port p WHERE p.network_id = ? AND {rows.BOUND} ORDER BY p.rowid", network_id)  # noqa: S608
