@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -36,6 +37,7 @@ from pileus.errors import HostError
 from pileus.kit.server import Server
 from tests.kernel.lan import Guest, cable, tap
 
+TIMEOUT = 900  # seconds
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = ROOT / ".venv-clients/bin"
 SCRIPT = """#!/bin/sh
@@ -59,7 +61,13 @@ class Machine:
     guest: Guest | None = None
     listens: set[int] = field(default_factory=set)
     stops: list[int] = field(default_factory=list)
-    dhcp: bool = True
+    cable: threading.Thread | None = None
+    sockets: list[socket.socket] = field(default_factory=list)
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def datacenter(self) -> Datacenter:
+        return self.town.datacenter
 
     def boot(self, nics: list[tuple[str, str]]) -> None:
         """Plug the first card in and ask DHCP. Runs in a thread of its own."""
@@ -67,16 +75,16 @@ class Machine:
         netns = self.town.datacenter.netns
         netns.create(f"guest-{self.name}")
         port, mac = nics[0]
-        guest = self.guest = Guest(self.town, self.name and f"guest-{self.name}", port, mac)  # type: ignore[arg-type]
+        guest = self.guest = Guest(self, f"guest-{self.name}", port, mac)  # type: ignore[arg-type]
         inner, outer = netns.run(guest.name, lambda: tap("eth0")), self.town.net.open_tap(port)
         read, write = os.pipe()
         self.stops.append(write)
-        threading.Thread(target=cable, args=(inner, outer, read), daemon=True).start()
+        self.cable = threading.Thread(target=cable, args=(inner, outer, read), daemon=True)
+        self.cable.start()
         guest.run("ip", "link", "set", "eth0", "address", mac, check=True)
         guest.run("sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=1", "net.ipv4.ip_forward=1")
         guest.run("ip", "link", "set", "eth0", "up", check=True)
-        if self.dhcp:
-            self.lease()
+        self.lease()
         for number in self.listens:
             guest.listen(number)
 
@@ -94,10 +102,12 @@ class Machine:
             os.write(stop, b"x")
             os.close(stop)
         self.stops.clear()
+        if self.cable is not None:
+            self.cable.join(5)  # it has the tap
         if self.guest is not None:
-            for sock in self.town.sockets:
+            for sock in self.sockets:
                 sock.close()
-            self.town.sockets.clear()
+            self.sockets.clear()
             self.town.datacenter.netns.delete(self.guest.name)
             self.guest = None
 
@@ -319,6 +329,8 @@ def play(inside: Any, scene: Callable[[Town], Awaitable[None]]) -> None:
     """Run a scene in a town of its own, inside the datacenter."""
 
     def call(datacenter: Datacenter) -> None:
+        signal.alarm(TIMEOUT)  # in place of the shorter one that a child has: each command of a client takes a second or more
+
         async def main() -> None:
             town = Town(datacenter)
             try:

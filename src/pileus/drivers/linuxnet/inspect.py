@@ -8,6 +8,7 @@ look writes anew.
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import re
 import socket
@@ -174,7 +175,7 @@ def restore(machine: Machine, want: Want) -> None:
     """Break the seals of an object, and set right what no step of a look does."""
     match want:
         case PortWant():
-            _break(machine, network.namespace(want.network_id), [rules.port_seal(rules.tap_name(want.id))])
+            _restore_port(machine, want)
         case GroupWant():
             for id, parts in want.parts.items():
                 _break(
@@ -193,6 +194,20 @@ def restore(machine: Machine, want: Want) -> None:
                 _break(machine, name, [rules.SKELETON])
         case RouterWant():
             _restore_router(machine, want)
+
+
+def _restore_port(machine: Machine, want: PortWant) -> None:
+    """The seal of another tap than the one that is there is left: it says what has to be taken away with it, and any look sees it."""
+    name, tap = network.namespace(want.network_id), rules.tap_name(want.id)
+    with machine.sight(name) as sight:
+        if sight is None:
+            return
+        route, netfilter = sight
+        link, words = find(route, tap), nfnetlink.seal(netfilter, rules.TABLE, rules.port_seal(tap))
+        if link is not None:
+            route.request(rtnetlink.add_forwarding(link.index, want.mac), ignore=(errno.EINVAL, errno.EOPNOTSUPP))
+    if link is not None and words == rules.port_words(want, link.index):
+        _break(machine, name, [rules.port_seal(tap)])
 
 
 def _restore_router(machine: Machine, want: RouterWant) -> None:

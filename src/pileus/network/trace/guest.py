@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from pileus.kit.store import Row
-from pileus.network.host import Heard, Knock
+from pileus.network.host import METADATA, Heard, Knock
 from pileus.network.reconcile import rows
 from pileus.network.trace import mend, tap
 from pileus.network.trace.group import judge
@@ -169,6 +169,8 @@ def _by_rows(walk: Walk, port: Row, target: str) -> Choice | None:
     """What DHCP tells a guest: who is on its own subnet, the subnet's routes, its gateway."""
     ip = ipaddress.ip_address(target)
     best: tuple[int, Choice] | None = None
+    if target == METADATA:
+        return Choice(target, "sends it to the cloud itself, on its own network")
     for address in walk.world.addresses(port["id"]):
         if address["ip_version"] != ip.version:
             continue

@@ -36,7 +36,8 @@ def into_floating(walk: Walk, place: Row, packet: Packet) -> Arrival | Onward:
     walk.enter("floating IP", packet.target)
     if floating is None or not world.mine(floating):
         raise Unknown(f"{packet.target} is another project's: what becomes of the packet there is not yours to see.")
-    if not floating["port_id"]:
+    forwards = floating["router_id"] and any(item.address == packet.target for item in world.router_want(floating["router_id"]).forwardings)
+    if not floating["port_id"] and not forwards:
         words = f"floating IP {packet.target} is not associated with any port: it leads nowhere"
         raise Stop("floating-ip-unassociated", words, *_associate(walk, floating))
     network = world.row("network", floating["floating_network_id"])
@@ -70,20 +71,21 @@ def through(walk: Walk, router_id: str, network: Row, packet: Packet) -> Arrival
         words = f"router {name} has no interface on network {world.called('network', network)}"
         subnet = world.subnet_of(network["id"], packet.source) or world.store.first("subnet", {"network_id": network["id"]})
         raise Stop("no-router", words, *(mend.connect(world, subnet, packet.target) if subnet else ()))
-    if walk.way == "back" and router_id not in walk.routers:
-        raise Stop("asymmetric", *_another_way(walk, name, network))
-    inward = _changed_back(walk, router_id, packet) if walk.way == "back" else _dnat(walk, want, packet)
+    inward = _changed_back(walk, router_id, packet) if walk.way == "back" else _dnat(want, packet)
     if any(inward.target == address.partition("/")[0] for leg in want.legs for address in leg.addresses):
         return _itself(walk, want, row, inward)
     way = _route(walk, row, want, inward)
     _check_router(walk, row, want, (entry, way.leg), inward)
-    if entry.external and walk.way == "there" and inward == packet and want.snat:
+    inside = not entry.external and not way.leg.external
+    if walk.way == "back" and router_id not in walk.routers and not inside:
+        raise Stop("asymmetric", *_another_way(walk, name, network))
+    if entry.external and walk.way == "there" and inward == packet and want.snat and packet.version == 4:
         words = f"router {name} lets nothing in from outside but answers and what is for a floating IP"
         subnet = world.subnet_of(way.leg.network_id, packet.target)
         raise Stop("no-floating-ip", words, *(mend.floating(world, packet.target, subnet) if subnet else ()))
     outward = inward if walk.way == "back" else _snat(walk, want, way.leg, entry, packet, inward)
     if walk.way == "there":
-        walk.routers[router_id] = Passed(packet, outward)
+        walk.routers[router_id] = Passed(packet, outward, inside and packet == outward)
     _say(walk, packet, outward, way)
     walk.returned.update({router_id} if walk.way == "back" else ())
     return Onward(way.leg.network_id, outward, way.hop, _mended(walk, row, want, way, inward))
@@ -144,9 +146,16 @@ def _another_way(walk: Walk, name: str, network: Row) -> tuple[str, ...]:
 # -- addresses ------------------------------------------------------------------------------------------------------------------
 
 
-def _dnat(walk: Walk, want: RouterWant, packet: Packet) -> Packet:
+def _dnat(want: RouterWant, packet: Packet) -> Packet:
+    """Whom a floating IP leads to: as a whole, or this port of it."""
     found = next((item for item in want.floating if item.address == packet.target), None)
-    return packet if found is None else msgspec.structs.replace(packet, target=found.fixed)
+    if found is not None:
+        return msgspec.structs.replace(packet, target=found.fixed)
+    ports = (item for item in want.forwardings if (item.address, item.protocol) == (packet.target, packet.protocol))
+    port = next((item for item in ports if item.low <= packet.target_port <= item.high), None)
+    if port is None:
+        return packet
+    return msgspec.structs.replace(packet, target=port.fixed, target_port=port.target(packet.target_port))
 
 
 def _snat(walk: Walk, want: RouterWant, leg: Leg, entry: Leg, packet: Packet, inward: Packet) -> Packet:
@@ -159,13 +168,18 @@ def _snat(walk: Walk, want: RouterWant, leg: Leg, entry: Leg, packet: Packet, in
 
 
 def _changed_back(walk: Walk, router_id: str, packet: Packet) -> Packet:
-    passed = walk.routers[router_id]
+    passed = walk.routers.get(router_id)
+    if passed is None:
+        return packet  # it has not seen the request
     back = passed.before.answer()
-    return msgspec.structs.replace(packet, source=back.source, target=back.target)
+    return msgspec.structs.replace(packet, source=back.source, target=back.target, source_port=back.source_port)
 
 
 def _itself(walk: Walk, want: RouterWant, row: Row, packet: Packet) -> Arrival:
     """A packet for one of the router's own addresses."""
+    if any(item.address == packet.target for item in want.forwardings) and packet.protocol not in (ICMP, ICMP6):
+        words = f"floating IP {packet.target} leads single ports inwards, and {packet.words} is none of them"
+        raise Stop("no-port-forwarding", words, f"openstack floating ip port forwarding list {packet.target}")
     if packet.protocol not in (ICMP, ICMP6):
         name = walk.world.called("router", row)
         raise Stop("router-service", f"{packet.target} is router {name}'s own address: it answers pings, and nothing else")

@@ -110,7 +110,8 @@ def _back(walk: Walk, arrival: Arrival) -> None:
     else:
         onward = guest.leave(walk, arrival.port, answer, answer=True, chosen=arrival.via)
     carry(walk, onward)
-    if passed_by := [id for id in walk.routers if id not in walk.returned and answer.protocol == TCP]:
+    outward = [id for id, passed in walk.routers.items() if not passed.inside]
+    if passed_by := [id for id in outward if id not in walk.returned and answer.protocol == TCP]:
         name = walk.world.called("router", walk.world.row("router", passed_by[0]))
         words = f"the answer does not come back through router {name}, which so takes the next packet of the connection for a wrong one"
         raise Stop("asymmetric", words, *mend.by_own_router(walk.world, walk.first, passed_by[0], arrival.packet.target))

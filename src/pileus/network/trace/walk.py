@@ -19,10 +19,11 @@ TURNS = 16  # routers and guests passed on the way; then it goes round in circle
 
 @dataclass
 class Passed:
-    """How a router has changed a packet: its answer is changed back."""
+    """How a router has changed a packet: its answer is changed back. `inside`: from one tenant's network to another, as it was."""
 
     before: Packet
     after: Packet
+    inside: bool = False
 
 
 @dataclass
