@@ -20,7 +20,7 @@ from pathlib import Path
 
 from pileus.errors import Conflict, HostError
 from pileus.kit.store import Store
-from pileus.network.live.directory import DOMAIN
+from pileus.network.types.names import DOMAIN
 
 log = logging.getLogger("pileus.socks")
 
