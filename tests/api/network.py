@@ -58,17 +58,27 @@ def singular(what: str) -> str:
     return what.removesuffix("ies") + "y" if what.endswith("ies") else what.removesuffix("s")
 
 
+PATHS = {name: f"metering/{name.replace('_', '-')}" for name in ("metering_labels", "metering_label_rules")} | {
+    "service_profiles": "service_profiles"
+}
+
+
+def path_of(what: str) -> str:
+    """Below /v2.0: `security-groups` for `security_groups`."""
+    return PATHS.get(what, what.replace("_", "-"))
+
+
 async def make(net: Client, what: str, token: str = "alice", **values: Any) -> dict[str, Any]:
     """Create one of a collection, `security_groups` for `security-groups`."""
     key = singular(what)
-    answer = await net("POST", f"{N}/{what.replace('_', '-')}", {key: values}, token=token)
+    answer = await net("POST", f"{N}/{path_of(what)}", {key: values}, token=token)
     assert answer.status == 201, answer.text
     made: dict[str, Any] = answer[key]
     return made
 
 
 async def show(net: Client, what: str, id: str, token: str = "alice") -> dict[str, Any]:
-    answer = await net("GET", f"{N}/{what.replace('_', '-')}/{id}", token=token)
+    answer = await net("GET", f"{N}/{path_of(what)}/{id}", token=token)
     assert answer.status == 200, answer.text
     shown: dict[str, Any] = answer[singular(what)]
     return shown

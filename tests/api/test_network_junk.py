@@ -60,6 +60,7 @@ async def examples(net: Client) -> dict[str, dict[str, Any]]:
     made = await subnet(net, token="admin")
     outside = await public(net)
     group = await make(net, "security_groups", "admin", name="g")
+    label = await make(net, "metering_labels", "admin")
     needs: dict[str, dict[str, Any]] = {
         "network": {},
         "subnet": {"network_id": made["network_id"], "ip_version": 4, "cidr": "10.77.0.0/24"},
@@ -72,6 +73,12 @@ async def examples(net: Client) -> dict[str, dict[str, Any]]:
         "address_group": {},
         "policy": {},
         "address_scope": {"ip_version": 4},
+        "default_security_group_rule": {"direction": "ingress"},
+        "flavor": {"service_type": "L3_ROUTER_NAT"},
+        "metering_label": {},
+        "metering_label_rule": {"metering_label_id": label["id"], "direction": "ingress", "remote_ip_prefix": "10.0.0.0/8"},
+        "segment": {"network_id": made["network_id"], "network_type": "geneve"},
+        "service_profile": {"metainfo": "{}"},
         "subnetpool": {"name": "p", "prefixes": ["10.0.0.0/8"]},
         "trunk": {},
         "log": {"resource_type": "security_group"},

@@ -53,7 +53,7 @@ async def test_an_admin_sees_what_carries_a_network(net: Client) -> None:
         ({"provider:network_type": "vlan", "provider:physical_network": "x"}, (400, "InvalidInput")),
         ({"provider:network_type": "gre"}, (400, "InvalidInput")),
         ({"provider:segmentation_id": 5}, (400, "InvalidInput")),
-        ({"availability_zone_hints": ["nova"]}, (404, "AvailabilityZoneNotFound")),
+        ({"availability_zone_hints": ["mars"]}, (404, "AvailabilityZoneNotFound")),
         ({"name": "x" * 256}, (400, "HTTPBadRequest")),
         ({"mtu": -1}, (400, "HTTPBadRequest")),
         ({"mtu": 1451}, (400, "InvalidInput")),
@@ -272,12 +272,14 @@ async def test_the_public_network_is_there_once(net: Client) -> None:
 
 
 async def test_what_the_cloud_says_of_itself(net: Client) -> None:
-    (agent,) = (await net("GET", f"{N}/agents"))["agents"]
-    assert agent["alive"]
-    assert (await net("GET", f"{N}/agents/{agent['id']}"))["agent"]["host"] == agent["host"]
-    assert error(await net("GET", f"{N}/agents", token="alice"))[:2] == (403, "PolicyNotAuthorized")
-    assert (await net("GET", f"{N}/availability_zones", token="alice"))["availability_zones"] == []
+    zones = (await net("GET", f"{N}/availability_zones", token="alice"))["availability_zones"]
+    assert zones == [{"name": "nova", "resource": resource, "state": "available"} for resource in ("network", "router")]
+    assert (await net("GET", f"{N}/availability_zones?resource=router", token="alice"))["availability_zones"] == zones[1:]
     assert (await net("GET", f"{N}/service-providers", token="alice"))["service_providers"][0]["service_type"] == "L3_ROUTER_NAT"
     (public,) = (await net("GET", f"{N}/network-ip-availabilities?ip_version=4"))["network_ip_availabilities"]
     assert (public["network_name"], public["total_ips"], public["used_ips"]) == ("public", 252, 0)
     assert (await net("GET", f"{N}/network-ip-availabilities/{public['network_id']}"))["network_ip_availability"] == public
+    assert (await net("GET", f"{N}/network-ip-availabilities", token="alice"))["network_ip_availabilities"] == []
+    assert error(await net("GET", f"{N}/network-ip-availabilities/{public['network_id']}", token="alice"))[:2] == (404, "NetworkNotFound")
+    pools = (await net("GET", f"{N}/floatingip_pools", token="alice"))["floatingip_pools"]
+    assert [(pool["network_id"], pool["subnet_name"]) for pool in pools] == [(public["network_id"], "public-subnet")]

@@ -100,3 +100,98 @@ VALUES
     ('6e6f7e70-0001-4a2b-8c3d-000000000002', 'ingress', 'IPv4', 'PARENT', 1, 0, 0, 0),
     ('6e6f7e70-0001-4a2b-8c3d-000000000003', 'egress', 'IPv6', NULL, 1, 1, 0, 0),
     ('6e6f7e70-0001-4a2b-8c3d-000000000004', 'ingress', 'IPv6', 'PARENT', 1, 0, 0, 0);
+
+-- What an operator has said of the agents that this machine is shown as (actions/agents.py); who says nothing has no row.
+CREATE TABLE agent (
+    id             TEXT PRIMARY KEY,
+    admin_state_up INTEGER NOT NULL DEFAULT 1,
+    description    TEXT
+);
+-- Whether the agent has it: null is by itself (a network with DHCP, a router with a leg), 0 taken off by hand, 1 given by hand.
+ALTER TABLE network ADD COLUMN scheduled INTEGER;
+ALTER TABLE router ADD COLUMN scheduled INTEGER;
+ALTER TABLE network ADD COLUMN availability_zone_hints TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE router ADD COLUMN availability_zone_hints TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE router ADD COLUMN flavor_id TEXT;
+
+-- Layer-2 segments. All segments of a network are one bridge here.
+CREATE TABLE segment (
+    id               TEXT PRIMARY KEY,
+    project_id       TEXT NOT NULL DEFAULT '',
+    network_id       TEXT NOT NULL REFERENCES network (id) ON DELETE CASCADE,
+    name             TEXT,
+    description      TEXT,
+    network_type     TEXT NOT NULL,
+    physical_network TEXT,
+    segmentation_id  INTEGER,
+    created_at       INTEGER NOT NULL,
+    updated_at       INTEGER NOT NULL,
+    revision         INTEGER NOT NULL DEFAULT 1
+);
+CREATE INDEX segment_network ON segment (network_id);
+INSERT INTO segment (id, network_id, network_type, physical_network, segmentation_id, created_at, updated_at)
+SELECT lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || substr(hex(randomblob(2)), 2) || '-a' || substr(hex(randomblob(2)), 2)
+             || '-' || hex(randomblob(6))), id, network_type, physical_network, segmentation_id, created_at, updated_at
+FROM network WHERE gone = 0;
+
+CREATE TABLE metering_label (
+    id          TEXT PRIMARY KEY,
+    project_id  TEXT NOT NULL,
+    name        TEXT NOT NULL DEFAULT '',
+    description TEXT NOT NULL DEFAULT '',
+    shared      INTEGER NOT NULL DEFAULT 0,
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL,
+    revision    INTEGER NOT NULL DEFAULT 1
+);
+CREATE TABLE metering_label_rule (
+    id                    TEXT PRIMARY KEY,
+    project_id            TEXT NOT NULL,
+    description           TEXT NOT NULL DEFAULT '',
+    metering_label_id     TEXT NOT NULL REFERENCES metering_label (id) ON DELETE CASCADE,
+    direction             TEXT NOT NULL,
+    remote_ip_prefix      TEXT,
+    source_ip_prefix      TEXT,
+    destination_ip_prefix TEXT,
+    excluded              INTEGER NOT NULL DEFAULT 0,
+    created_at            INTEGER NOT NULL,
+    updated_at            INTEGER NOT NULL,
+    revision              INTEGER NOT NULL DEFAULT 1
+);
+CREATE INDEX metering_label_rule_label ON metering_label_rule (metering_label_id);
+
+-- Kinds of routers to choose from, and what a kind means to the driver.
+CREATE TABLE network_flavor (
+    id           TEXT PRIMARY KEY,
+    project_id   TEXT NOT NULL DEFAULT '',
+    name         TEXT NOT NULL DEFAULT '',
+    description  TEXT NOT NULL DEFAULT '',
+    service_type TEXT NOT NULL,
+    enabled      INTEGER NOT NULL DEFAULT 1,
+    created_at   INTEGER NOT NULL,
+    updated_at   INTEGER NOT NULL,
+    revision     INTEGER NOT NULL DEFAULT 1
+);
+CREATE TABLE service_profile (
+    id          TEXT PRIMARY KEY,
+    project_id  TEXT NOT NULL DEFAULT '',
+    description TEXT NOT NULL DEFAULT '',
+    driver      TEXT NOT NULL DEFAULT '',
+    metainfo    TEXT NOT NULL DEFAULT '',
+    enabled     INTEGER NOT NULL DEFAULT 1,
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL,
+    revision    INTEGER NOT NULL DEFAULT 1
+);
+CREATE TABLE flavor_service_profile (
+    flavor_id          TEXT NOT NULL REFERENCES network_flavor (id) ON DELETE CASCADE,
+    service_profile_id TEXT NOT NULL REFERENCES service_profile (id),
+    PRIMARY KEY (flavor_id, service_profile_id)
+) WITHOUT ROWID;
+
+-- The network and the router that a project was given when it asked for none in particular.
+CREATE TABLE auto_allocated_topology (
+    project_id TEXT PRIMARY KEY,
+    network_id TEXT NOT NULL REFERENCES network (id) ON DELETE CASCADE,
+    router_id  TEXT NOT NULL
+);

@@ -11,7 +11,7 @@ from pileus.kit.store import Row
 from pileus.network.actions.ports import create_port
 from pileus.network.actions.qos import checked_policy
 from pileus.network.actions.quotas import spend
-from pileus.network.actions.removal import disassociate, remove_port
+from pileus.network.actions.removal import release
 from pileus.network.actions.scope import Page, change, columns, find, fresh, owned, owner, page, restrict
 from pileus.network.resources import FLOATING_IP, FLOATING_IP_ADMIN
 from pileus.network.types import bad_request
@@ -174,9 +174,4 @@ def delete_floating_ip(ctx: Context, id: str) -> None:
     if ctx.store.find("port_forwarding", {"floating_ip_id": id}, limit=1):
         raise _forwards(id)
     with ctx.store.transaction():
-        disassociate(ctx, row)
-        ctx.store.delete("tag", {"resource_id": id})
-        ctx.store.delete("floating_ip", {"id": id})
-        place = ctx.store.get("port", row["floating_port_id"])
-        if place:
-            remove_port(ctx, place)
+        release(ctx, row)

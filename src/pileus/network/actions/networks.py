@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from pileus.errors import Conflict
 from pileus.kit.context import Context
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow
@@ -9,13 +11,16 @@ from pileus.kit.store import Row
 from pileus.network.actions.qos import checked_policy, default_policy
 from pileus.network.actions.quotas import spend
 from pileus.network.actions.rbac import EXTERNAL, SHARED, share, stop_sharing, unshare
-from pileus.network.actions.removal import AUTO_DELETED, remove_port, remove_subnet
-from pileus.network.actions.scope import Page, absent, change, columns, find, fresh, owned, owner, page, restrict
+from pileus.network.actions.removal import AUTO_DELETED, release, remove_port, remove_subnet
+from pileus.network.actions.scope import Page, change, columns, find, fresh, owned, owner, page, restrict
 from pileus.network.actions.security_groups import default_security_group
+from pileus.network.actions.segments import first_segment
+from pileus.network.actions.zones import check_hints
 from pileus.network.resources import NETWORK, NETWORK_ADMIN
 from pileus.network.types import invalid_input
 from pileus.openstack.listing import Listing
 
+PACK = {"availability_zone_hints": json.dumps}
 PHYSICAL = "public"  # the one physical network: the wire that the outside host is on
 TUNNEL_MTU = 1450  # what Neutron gives a VXLAN network over an Ethernet of 1500
 ETHERNET_MTU = 1500
@@ -40,12 +45,12 @@ def create_network(ctx: Context, values: Row) -> Row:
     """A network. It exists at once; its bridge follows. Raises OverQuota, and BadRequest for a segment the host does not have."""
     restrict(ctx, NETWORK, "create", values, NETWORK_ADMIN)
     project = owner(ctx, values)
-    _zones(values)
+    check_hints(values.get("availability_zone_hints", []))
     checked_policy(ctx, values)
     with ctx.store.transaction():
         default_security_group(ctx, project)
         spend(ctx, project, "network")
-        row = {**fresh(ctx), "project_id": project, **columns({**values, **_segment(ctx, values)}, {})}
+        row = {**fresh(ctx), "project_id": project, **columns({**values, **_segment(ctx, values)}, PACK)}
         row["mtu"] = _mtu(row["network_type"], row.get("mtu"))
         if row.get("port_security_enabled") is None:
             row["port_security_enabled"] = 1
@@ -53,16 +58,12 @@ def create_network(ctx: Context, values: Row) -> Row:
         if row.get("is_default"):
             _take_default(ctx, row)
         ctx.store.insert("network", row)
+        first_segment(ctx, row)
         for column, action in ACCESS.items():
             if row.get(column):
                 share(ctx, "network", row, action)
         ctx.wake("network", row["id"])
     return find(ctx, "network", row["id"])
-
-
-def _zones(values: Row) -> None:
-    for zone in values.pop("availability_zone_hints", []):
-        raise absent("availability_zone", zone)  # one machine has no zones to choose from
 
 
 def _mtu(network_type: str, asked: int | None) -> int:
@@ -174,6 +175,8 @@ def delete_network(ctx: Context, id: str) -> None:
     row = find(ctx, "network", id)
     owned(ctx, row, "delete_network")
     with ctx.store.transaction():
+        for floating in ctx.store.find("floating_ip", {"floating_network_id": id, "port_id": None, "router_id": None}):
+            release(ctx, floating)  # one that leads nowhere goes with its network
         ports = ctx.store.find("port", {"network_id": id})
         if staying := [port["id"] for port in ports if port["device_owner"] not in AUTO_DELETED]:
             words = "There are one or more ports still in use on the network, id for these ports is: "
@@ -184,5 +187,6 @@ def delete_network(ctx: Context, id: str) -> None:
             remove_subnet(ctx, subnet)
         ctx.store.delete("tag", {"resource_id": id})
         stop_sharing(ctx, id)
+        ctx.store.delete("segment", {"network_id": id})
         ctx.store.update("network", id, {"gone": 1})
         ctx.wake("network", id)

@@ -51,3 +51,13 @@ def disassociate(ctx: Context, floating: Row) -> None:
     ctx.store.update("floating_ip", floating["id"], {**changes, "revision": floating["revision"] + 1})
     if floating["router_id"]:
         ctx.wake("router", floating["router_id"])
+
+
+def release(ctx: Context, floating: Row) -> None:
+    """Give a floating IP back. The address is free when the host no longer has it."""
+    disassociate(ctx, floating)
+    ctx.store.delete("tag", {"resource_id": floating["id"]})
+    ctx.store.delete("floating_ip", {"id": floating["id"]})
+    place = ctx.store.get("port", floating["floating_port_id"])
+    if place:
+        remove_port(ctx, place)

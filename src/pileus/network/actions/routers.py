@@ -14,12 +14,14 @@ from pileus.kit.context import Context
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow
 from pileus.kit.store import Row
 from pileus.network.actions.addresses import give
+from pileus.network.actions.flavors import check_flavor
 from pileus.network.actions.ports import create_port
 from pileus.network.actions.qos import checked_policy
 from pileus.network.actions.quotas import spend
 from pileus.network.actions.removal import remove_port
-from pileus.network.actions.scope import Page, absent, bump, change, columns, deny, find, fresh, host_name, owned, owner, page
+from pileus.network.actions.scope import Page, bump, change, columns, deny, find, fresh, host_name, owned, owner, page
 from pileus.network.actions.security_groups import default_security_group
+from pileus.network.actions.zones import check_hints
 from pileus.network.resources import ROUTER
 from pileus.network.types import bad_request
 from pileus.openstack.listing import Listing
@@ -27,7 +29,7 @@ from pileus.openstack.types import is_uuid
 
 INTERFACE, GATEWAY = "network:router_interface", "network:router_gateway"
 MAX_ROUTES = 30
-PACK = {"routes": json.dumps}
+PACK = {"routes": json.dumps, "availability_zone_hints": json.dumps}
 
 
 @allow(PROJECT_READER, "get_router")
@@ -56,8 +58,9 @@ def legs_of(ctx: Context, router_id: str) -> list[Row]:
 def create_router(ctx: Context, values: Row) -> Row:
     """A router, with a gateway when one is named. Raises OverQuota, and as update_router does."""
     project = owner(ctx, values)
-    for zone in values.pop("availability_zone_hints", []):
-        raise absent("availability_zone", zone)
+    check_hints(values.get("availability_zone_hints", []))
+    if values.get("flavor_id"):
+        check_flavor(ctx, values["flavor_id"])
     gateway = values.pop("external_gateway_info", None)
     with ctx.store.transaction():
         default_security_group(ctx, project)

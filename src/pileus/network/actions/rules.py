@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import uuid
 from typing import Any
 
 from pileus.errors import BadRequest, Conflict
@@ -12,7 +11,7 @@ from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow, forbid
 from pileus.kit.store import Row
 from pileus.network.actions.quotas import spend
 from pileus.network.actions.scope import Page, bump, columns, find, fresh, owner, page
-from pileus.network.actions.security_groups import FIRST_RULES, default_security_group
+from pileus.network.actions.security_groups import default_security_group
 from pileus.network.types.rules import ICMP, IPV6_ONLY, WITH_PORTS, number_of
 from pileus.openstack.listing import Listing
 
@@ -38,9 +37,7 @@ def list_security_group_rules(ctx: Context, listing: Listing) -> Page:
 def create_security_group_rule(ctx: Context, values: Row) -> Row:
     """Let something through. Raises BadRequest for what makes no sense, Conflict for what is let through already, OverQuota."""
     project = owner(ctx, values)
-    _check_remote(values)
-    _check_ports(values)
-    _check_ethertype(values)
+    check_meaning(values)
     group = find(ctx, "security_group", values["security_group_id"])
     if not ctx.is_admin and group["project_id"] != ctx.project_id:
         forbid("create_security_group_rule")
@@ -48,12 +45,10 @@ def create_security_group_rule(ctx: Context, values: Row) -> Row:
         find(ctx, "security_group", values["remote_group_id"])
     if values["remote_address_group_id"]:
         find(ctx, "address_group", values["remote_address_group_id"])
-    if values["port_range_min"] == 1 and values["port_range_max"] == 65535 and number_of(values["protocol"]) in PORTED:
-        values["port_range_min"] = values["port_range_max"] = None
     with ctx.store.transaction():
         spend(ctx, project, "security_group_rule")
         for rule in ctx.store.find("security_group_rule", {"security_group_id": group["id"]}):
-            if _says(rule) == _says(values):
+            if says(rule) == says(values):
                 raise Conflict(f"Security group rule already exists. Rule id is {rule['id']}.", type="SecurityGroupRuleExists")
         row = {**fresh(ctx), "project_id": project, "revision": 0, **columns(values, {})}
         ctx.store.insert("security_group_rule", row)
@@ -62,7 +57,16 @@ def create_security_group_rule(ctx: Context, values: Row) -> Row:
     return find(ctx, "security_group_rule", row["id"])
 
 
-def _says(rule: Row) -> tuple[Any, ...]:
+def check_meaning(values: Row) -> None:
+    """Refuse a rule that makes no sense; all ports are no ports. Raises BadRequest."""
+    _check_remote(values)
+    _check_ports(values)
+    _check_ethertype(values)
+    if values["port_range_min"] == 1 and values["port_range_max"] == 65535 and number_of(values["protocol"]) in PORTED:
+        values["port_range_min"] = values["port_range_max"] = None
+
+
+def says(rule: Row) -> tuple[Any, ...]:
     """What a rule comes down to: any address is no address, `tcp` is 6."""
     prefix = rule["remote_ip_prefix"]
     number = number_of(rule["protocol"])
@@ -127,15 +131,3 @@ def delete_security_group_rule(ctx: Context, id: str) -> None:
         ctx.store.delete("security_group_rule", {"id": id})
         bump(ctx, "security_group", group["id"])
         ctx.wake("security_group", group["id"])
-
-
-@allow(PROJECT_READER, "get_default_security_group_rule")
-def default_rules(ctx: Context) -> list[Row]:
-    """The rules that every new group starts with, and those that only a project's default group does."""
-    rules = []
-    for direction, ethertype, members_only in FIRST_RULES:
-        id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"default-security-group-rule/{direction}/{ethertype}"))
-        rule = {"id": id, "direction": direction, "ethertype": ethertype, "protocol": None, "port_range_min": None, "port_range_max": None}
-        rule |= {"remote_ip_prefix": None, "remote_group_id": "PARENT" if members_only else None, "remote_address_group_id": None}
-        rules.append({**rule, "used_in_default_sg": True, "used_in_non_default_sg": not members_only, "description": ""})
-    return rules

@@ -36,24 +36,33 @@ ABSENT = {
     "network_log": ("LogResourceNotFound", "Log resource {} could not be found."),
     "qos_policy": ("QosPolicyNotFound", "QoS policy {} could not be found."),
     "qos_rule": ("QosRuleNotFound", "QoS rule {} could not be found."),
+    "segment": ("SegmentNotFound", "Segment {} could not be found."),
+    "metering_label": ("MeteringLabelNotFound", "Metering label {} does not exist."),
+    "metering_label_rule": ("MeteringLabelRuleNotFound", "Metering label rule {} does not exist."),
+    "network_flavor": ("FlavorNotFound", "Flavor {} could not be found."),
+    "service_profile": ("ServiceProfileNotFound", "Service Profile {} could not be found."),
+    "default_security_group_rule": ("DefaultSecurityGroupRuleNotFound", "Default Security Group rule {} does not exist."),
     "availability_zone": ("AvailabilityZoneNotFound", "AvailabilityZone {} could not be found."),
 }
 
 
-def _shareable(object_type: str) -> str:
-    """A project's own, and what an RBAC policy lets it see."""
+def _shareable(object_type: str, *, action: str = "") -> str:
+    """A project's own, and what an RBAC policy (of a kind) lets it see."""
     theirs = "SELECT object_id FROM rbac_policy WHERE target_project IN (:p, '*') AND object_type"
-    return f"project_id = :p OR id IN ({theirs} = '{object_type}')"
+    kind = f" AND action = '{action}'" if action else ""
+    return f"project_id = :p OR id IN ({theirs} = '{object_type}'{kind})"
 
 
-def _of_visible_network() -> str:
-    return f"project_id = :p OR network_id IN (SELECT id FROM network WHERE gone = 0 AND ({_shareable('network')}))"  # noqa: S608
+def _of_usable_network() -> str:
+    """What is on networks of a project's own, and on those shared with it; that a network is an outside shows nothing of what is on it."""
+    usable = _shareable("network", action="access_as_shared")
+    return f"project_id = :p OR network_id IN (SELECT id FROM network WHERE gone = 0 AND ({usable}))"  # noqa: S608
 
 
 # what besides its own a project sees of a table; `:p` is the project
 MINE = {
     "network": _shareable("network"),
-    "subnet": _of_visible_network(),
+    "subnet": _of_usable_network(),
     "port": "project_id = :p OR network_id IN (SELECT id FROM network WHERE gone = 0 AND project_id = :p)",
     "router": "project_id = :p",
     "trunk": "project_id = :p",
@@ -67,6 +76,12 @@ MINE = {
     "address_group": _shareable("address_group"),
     "address_scope": _shareable("address_scope"),
     "subnetpool": _shareable("subnetpool"),
+    "segment": "0",
+    "metering_label": "project_id = :p OR shared = 1",
+    "metering_label_rule": "metering_label_id IN (SELECT id FROM metering_label WHERE project_id = :p OR shared = 1)",
+    "network_flavor": "1",
+    "service_profile": "0",
+    "default_security_group_rule": "1",
 }
 
 

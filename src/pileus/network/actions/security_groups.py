@@ -17,8 +17,8 @@ from pileus.network.actions.scope import Page, absent, change, columns, find, fr
 from pileus.openstack.listing import Listing
 
 DEFAULT = "default"
-# what a new group lets through: (direction, ethertype, from members of the group only); the default group has all, others only the way out
-FIRST_RULES = (("egress", "IPv4", False), ("ingress", "IPv4", True), ("egress", "IPv6", False), ("ingress", "IPv6", True))
+PARENT = "PARENT"  # as the remote group of a rule that new groups start with: the group itself
+COPIED = ("direction", "ethertype", "protocol", "port_range_min", "port_range_max", "remote_ip_prefix", "remote_address_group_id")
 
 
 def default_security_group(ctx: Context, project_id: str) -> Row | None:
@@ -30,16 +30,21 @@ def default_security_group(ctx: Context, project_id: str) -> Row | None:
         return found
     row = {**fresh(ctx), "project_id": project_id, "name": DEFAULT, "description": "Default security group"}
     with ctx.store.transaction():
-        _insert(ctx, row, FIRST_RULES)
+        _insert(ctx, row, _first_rules(ctx, "used_in_default_sg"))
     return ctx.store.get("security_group", row["id"])
 
 
-def _insert(ctx: Context, row: Row, rules: Iterable[tuple[str, str, bool]]) -> None:
+def _first_rules(ctx: Context, used: str) -> list[Row]:
+    """What a new group lets through (actions/default_rules.py)."""
+    return ctx.store.find("default_security_group_rule", {used: 1}, order="rowid")
+
+
+def _insert(ctx: Context, row: Row, rules: Iterable[Row]) -> None:
     ctx.store.insert("security_group", row)
-    for direction, ethertype, members_only in rules:
-        rule = {**fresh(ctx), "security_group_id": row["id"], "project_id": row["project_id"], "direction": direction, "revision": 0}
-        rule["remote_group_id"] = row["id"] if members_only else None
-        ctx.store.insert("security_group_rule", {**rule, "ethertype": ethertype})
+    for first in rules:
+        rule = {**fresh(ctx), "security_group_id": row["id"], "project_id": row["project_id"], "revision": 0}
+        rule["remote_group_id"] = row["id"] if first["remote_group_id"] == PARENT else first["remote_group_id"]
+        ctx.store.insert("security_group_rule", {**rule, **{name: first[name] for name in (*COPIED, "description")}})
     ctx.wake("security_group", row["id"])
 
 
@@ -78,7 +83,7 @@ def security_groups_by_name(ctx: Context, project_id: str, names: Iterable[str])
 
 @allow(PROJECT_MEMBER, "create_security_group")
 def create_security_group(ctx: Context, values: Row) -> Row:
-    """A group that lets everything out and nothing in. Raises OverQuota."""
+    """A group with the rules that new groups start with: everything out, nothing in, unless an operator has others. Raises OverQuota."""
     project = owner(ctx, values)
     if str(values.get("name", "")).lower() == DEFAULT:
         raise _already()
@@ -87,9 +92,9 @@ def create_security_group(ctx: Context, values: Row) -> Row:
         spend(ctx, project, "security_group")
         stateful = values.pop("stateful", None)
         row = {**fresh(ctx), "project_id": project, "stateful": int(stateful is not False), **columns(values, {})}
-        way_out = [rule for rule in FIRST_RULES if rule[0] == "egress"]
-        spend(ctx, project, "security_group_rule", len(way_out))
-        _insert(ctx, row, way_out)
+        rules = _first_rules(ctx, "used_in_non_default_sg")
+        spend(ctx, project, "security_group_rule", len(rules))
+        _insert(ctx, row, rules)
     return find(ctx, "security_group", row["id"])
 
 

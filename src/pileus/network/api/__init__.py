@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from pileus.errors import NotFound
@@ -10,12 +10,11 @@ from pileus.kit.context import Cloud
 from pileus.kit.resource import Mismatch
 from pileus.kit.store import Row
 from pileus.kit.web import Dialect, Request, Response, Route
-from pileus.network.actions import floating_ips, hosts, networks, ports, quotas, routers, rules, security_groups, subnets, tags
-from pileus.network.api import port_forwardings, query, sharing
+from pileus.network.actions import floating_ips, networks, ports, quotas, routers, rules, security_groups, subnets, tags
+from pileus.network.api import operator, port_forwardings, query, sharing
 from pileus.network.api.crud import Noun, body_of, decoded, routes_of
 from pileus.network.api.logs import LOG_ROUTES, LOGS
 from pileus.network.api.qos import POLICIES, QOS_ROUTES
-from pileus.network.api.query import chosen, wanted_fields
 from pileus.network.api.trunks import TRUNK_ROUTES, TRUNKS
 from pileus.network.resources import FLOATING_IP, NETWORK, PORT, ROUTER, RULE, SECURITY_GROUP, SUBNET
 from pileus.network.resources.extensions import offered
@@ -103,6 +102,7 @@ NOUNS = (
         rules.delete_security_group_rule,
     ),
     *sharing.NOUNS,
+    *operator.NOUNS,
     POLICIES,
     TRUNKS,
     LOGS,
@@ -263,59 +263,6 @@ def delete_quota(request: Request) -> Response:
     return Response(204)
 
 
-# -- what the cloud says of itself -----------------------------------------------------------------------------------------
-
-
-def _matching(items: Iterable[Row], request: Request) -> list[Row]:
-    """Those of a handful of things that the query's filters fit, with the fields asked for."""
-    kept = list(items)
-    for name, value in request.pairs:
-        if name not in query.CONTROLS:
-            if kept and name not in kept[0]:
-                raise malformed(f"['{name}'] is invalid attribute for filtering")
-            kept = [item for item in kept if str(item[name]).lower() == value.lower()]
-    return [chosen(item, wanted_fields(request)) for item in kept]
-
-
-def list_agents(request: Request) -> Response:
-    """The host, as an agent."""
-    return Response(200, {"agents": _matching(hosts.list_agents(request.ctx), request)})
-
-
-def show_agent(request: Request) -> Response:
-    """Show the host, as an agent."""
-    return Response(200, {"agent": chosen(hosts.find_agent(request.ctx, request.params["id"]), wanted_fields(request))})
-
-
-def list_availability_zones(request: Request) -> Response:
-    """The availability zones: none."""
-    return Response(200, {"availability_zones": hosts.list_availability_zones(request.ctx)})
-
-
-def list_service_providers(request: Request) -> Response:
-    """Who makes routers."""
-    return Response(200, {"service_providers": _matching(hosts.list_service_providers(request.ctx), request)})
-
-
-def list_ip_availabilities(request: Request) -> Response:
-    """How many addresses each network has, and how many are taken."""
-    columns = {"network_id": "id", "network_name": "name", "tenant_id": "project_id", "project_id": "project_id"}
-    where = {columns[name]: value for name, value in request.pairs if name in columns}
-    version = request.query.get("ip_version", "")
-    found = hosts.list_ip_availabilities(request.ctx, where, int(version) if version in ("4", "6") else None)
-    return Response(200, {"network_ip_availabilities": [chosen(item, wanted_fields(request)) for item in found]})
-
-
-def show_ip_availability(request: Request) -> Response:
-    """The same of one network."""
-    return Response(200, {"network_ip_availability": hosts.find_ip_availability(request.ctx, request.params["id"])})
-
-
-def list_default_rules(request: Request) -> Response:
-    """The rules that new security groups start with."""
-    return Response(200, {"default_security_group_rules": _matching(rules.default_rules(request.ctx), request)})
-
-
 ROUTES: list[Route] = [
     Route("GET", "/", list_versions, open=True),
     Route("GET", "/v2.0", list_resources),
@@ -327,6 +274,7 @@ ROUTES: list[Route] = [
     *LOG_ROUTES,
     *(route for collection in tags.TAGGED for route in tag_routes(collection)),
     *sharing.ROUTES,
+    *operator.ROUTES,
     *port_forwardings.ROUTES,
     Route("PUT", "/v2.0/routers/{id}/add_router_interface", add_router_interface),
     Route("PUT", "/v2.0/routers/{id}/remove_router_interface", remove_router_interface),
@@ -340,13 +288,6 @@ ROUTES: list[Route] = [
     Route("DELETE", "/v2.0/quotas/{id}", delete_quota),
     *(Route("GET", f"/v2.0/quotas/{{id}}/default{end}", show_default_quota) for end in ("", ".json")),
     *(Route("GET", f"/v2.0/quotas/{{id}}/details{end}", show_quota_details) for end in ("", ".json")),
-    Route("GET", "/v2.0/agents", list_agents),
-    Route("GET", "/v2.0/agents/{id}", show_agent),
-    Route("GET", "/v2.0/availability_zones", list_availability_zones),
-    Route("GET", "/v2.0/service-providers", list_service_providers),
-    Route("GET", "/v2.0/network-ip-availabilities", list_ip_availabilities),
-    Route("GET", "/v2.0/network-ip-availabilities/{id}", show_ip_availability),
-    Route("GET", "/v2.0/default-security-group-rules", list_default_rules),
 ]
 
 

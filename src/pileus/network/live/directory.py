@@ -16,6 +16,7 @@ from pileus.network.types import mac_of
 from pileus.network.types.names import DOMAIN, plain_name, within
 
 FEET = ("network:dhcp", "network:distributed")
+SERVED = "s.enable_dhcp = 1 AND n.scheduled IS NOT 0"  # subnet s of network n: one that was taken off the DHCP agent gets nothing
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,10 @@ class Directory:
         port = self._store.first("port", {"network_id": network_id, "mac_address": mac})
         if port is None:
             return None
+        joined = "fixed_ip f JOIN subnet s ON s.id = f.subnet_id JOIN network n ON n.id = f.network_id"
+        where = f"f.port_id = ? AND s.ip_version = 4 AND {SERVED}"
         found = self._store.query(
-            "SELECT f.ip_address FROM fixed_ip f JOIN subnet s ON s.id = f.subnet_id"
-            " WHERE f.port_id = ? AND s.ip_version = 4 AND s.enable_dhcp = 1 ORDER BY f.ip_address <> ?, f.position",
+            f"SELECT f.ip_address FROM {joined} WHERE {where} ORDER BY f.ip_address <> ?, f.position",  # noqa: S608 - ours
             port["id"],
             asked,
         )
@@ -75,12 +77,9 @@ class Directory:
 
     def by_mac6(self, network_id: str, mac: str) -> list[Lodger]:
         """The port with this MAC, at each of its IPv6 addresses in subnets with DHCP."""
-        found = self._store.query(
-            "SELECT f.ip_address, p.id FROM port p JOIN fixed_ip f ON f.port_id = p.id JOIN subnet s ON s.id = f.subnet_id"
-            " WHERE p.network_id = ? AND p.mac_address = ? AND p.gone = 0 AND s.ip_version = 6 AND s.enable_dhcp = 1 ORDER BY f.position",
-            network_id,
-            mac,
-        )
+        joined = "port p JOIN fixed_ip f ON f.port_id = p.id JOIN subnet s ON s.id = f.subnet_id JOIN network n ON n.id = p.network_id"
+        where = f"p.network_id = ? AND p.mac_address = ? AND p.gone = 0 AND s.ip_version = 6 AND {SERVED}"
+        found = self._store.query(f"SELECT f.ip_address, p.id FROM {joined} WHERE {where} ORDER BY f.position", network_id, mac)  # noqa: S608
         port = self._store.get("port", found[0]["id"]) if found else None
         return [lodger for row in found if port and (lodger := self._lodger(port, row["ip_address"]))]
 

@@ -243,7 +243,7 @@ def router_want(store: Store, row: Row) -> RouterWant:
     )
     return RouterWant(
         id=row["id"],
-        up=bool(row["admin_state_up"]),
+        up=bool(row["admin_state_up"]) and row["scheduled"] != 0,
         legs=tuple(legs),
         routes=tuple(sorted(gateway + routes)),
         snat=snat if row["enable_snat"] else "",

@@ -1,7 +1,10 @@
 """The field tables of the network service, one module per pair of nouns, and the extensions that their fields come from."""
 
 from pileus.network.resources.address_groups import ADDRESS_GROUP
+from pileus.network.resources.default_rules import DEFAULT_RULE
+from pileus.network.resources.flavors import FLAVOR, SERVICE_PROFILE
 from pileus.network.resources.logs import LOG
+from pileus.network.resources.metering import LABEL, LABEL_RULE
 from pileus.network.resources.networks import NETWORK, NETWORK_ADMIN, SUBNET, SUBNET_ADMIN
 from pileus.network.resources.pools import ADDRESS_SCOPE, SUBNETPOOL
 from pileus.network.resources.port_forwardings import PORT_FORWARDING
@@ -11,6 +14,7 @@ from pileus.network.resources.qos import QOS_POLICY
 from pileus.network.resources.rbac import RBAC_POLICY
 from pileus.network.resources.routers import FLOATING_IP, FLOATING_IP_ADMIN, ROUTER, ROUTER_ADMIN
 from pileus.network.resources.security_groups import RULE, SECURITY_GROUP
+from pileus.network.resources.segments import SEGMENT
 from pileus.network.resources.trunks import TRUNK
 
 ALL = (
@@ -24,6 +28,12 @@ ALL = (
     RULE,
     ADDRESS_GROUP,
     ADDRESS_SCOPE,
+    DEFAULT_RULE,
+    FLAVOR,
+    LABEL,
+    LABEL_RULE,
+    SEGMENT,
+    SERVICE_PROFILE,
     SUBNETPOOL,
     RBAC_POLICY,
     QOS_POLICY,

@@ -4,6 +4,81 @@ from __future__ import annotations
 
 # alias: (name, description, when it was last changed)
 KNOWN: dict[str, tuple[str, str, str]] = {
+    "agent-resources-synced": (
+        "Agent's Resource View Synced to Placement",
+        "Stores success/failure of last sync to Placement",
+        "2018-12-19T00:00:00-00:00",
+    ),
+    "auto-allocated-topology": (
+        "Auto Allocated Topology Services",
+        "Auto Allocated Topology Services.",
+        "2016-01-01T00:00:00-00:00",
+    ),
+    "availability_zone_filter": (
+        "Availability Zone Filter Extension",
+        "Add filter parameters to AvailabilityZone resource",
+        "2018-06-22T10:00:00-00:00",
+    ),
+    "dhcp_agent_scheduler": (
+        "DHCP Agent Scheduler",
+        "Schedule networks among dhcp agents",
+        "2013-02-07T10:00:00-00:00",
+    ),
+    "extraroute-atomic": (
+        "Atomically add/remove extra routes",
+        "Edit extra routes of a router on server side by atomically adding/removing extra routes",
+        "2019-07-10T00:00:00+00:00",
+    ),
+    "flavors": (
+        "Neutron Service Flavors",
+        "Flavor specification for Neutron advanced services.",
+        "2015-09-17T10:00:00-00:00",
+    ),
+    "floatingip-pools": (
+        "Floating IP Pools Extension",
+        "Provides a floating IP pools API.",
+        "2018-03-21T10:00:00-00:00",
+    ),
+    "l3-flavors": (
+        "Router Flavor Extension",
+        "Flavor support for routers.",
+        "2016-05-17T00:00:00-00:00",
+    ),
+    "l3_agent_scheduler": (
+        "L3 Agent Scheduler",
+        "Schedule routers among l3 agents",
+        "2013-02-07T10:00:00-00:00",
+    ),
+    "metering": (
+        "Neutron Metering",
+        "Neutron Metering extension.",
+        "2013-06-12T10:00:00-00:00",
+    ),
+    "metering-source-and-destination-ip-prefixes": (
+        "Neutron Metering source and destination IP prefixes",
+        "Neutron Metering rules with source and destination IP prefixes.",
+        "2020-08-21T08:12:00-00:00",
+    ),
+    "security-groups-default-rules": (
+        "Default rules for security groups",
+        "Configure set of security group rules used as default rules.",
+        "2022-12-19T10:00:00-00:00",
+    ),
+    "segment": (
+        "Segment",
+        "Segments extension.",
+        "2016-02-24T17:00:00-00:00",
+    ),
+    "standard-attr-segment": (
+        "Standard Attr Segment",
+        "Add standard attributes to Segment resource",
+        "2018-03-09T10:00:00-00:00",
+    ),
+    "tag": (
+        "Tag support",
+        "Enables to set tag on resources.",
+        "2016-01-01T00:00:00-00:00",
+    ),
     "address-scope": (
         "Address scope",
         "Address scopes extension.",
@@ -67,4 +142,18 @@ KNOWN: dict[str, tuple[str, str, str]] = {
 }
 
 # what no field shows
-BEHAVIOURS: frozenset[str] = frozenset({"rbac-security-groups", "subnet_onboard", "subnetpool-prefix-ops"})
+BEHAVIOURS: frozenset[str] = frozenset(
+    {
+        "agent-resources-synced",
+        "auto-allocated-topology",
+        "availability_zone_filter",
+        "dhcp_agent_scheduler",
+        "extraroute-atomic",
+        "floatingip-pools",
+        "l3_agent_scheduler",
+        "rbac-security-groups",
+        "subnet_onboard",
+        "subnetpool-prefix-ops",
+        "tag",
+    }
+)

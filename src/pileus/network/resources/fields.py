@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from pileus.kit.context import Context
-from pileus.kit.resource import Field, Relation, Resource, tags_of, when
+from pileus.kit.resource import Field, Relation, Resource, tags_of, unpacked, when
 from pileus.kit.store import Row, Store
-from pileus.network.types import Text
+from pileus.network.types import ListOf, Text
 
 TIMESTAMP = "standard-attr-timestamp"
 PROJECT = "project-id"
+ZONE = "nova"  # what OpenStack calls the zone of machines that are in none
 
 
 def head(*, name: bool = True) -> list[Field]:
@@ -75,6 +76,20 @@ def unsaid(column: str) -> Relation:
             row[column] = row[column] or None
 
     return blank
+
+
+def zones(row: Row, ctx: Any) -> list[str]:
+    """The one zone, unless the thing was taken off the machine."""
+    return [] if row["scheduled"] == 0 else [ZONE]
+
+
+def zone_fields(kind: str) -> list[Field]:
+    """Availability zones: asked for, and where the thing is."""
+    column = "availability_zone_hints"
+    return [
+        Field(column, ListOf(Text()), show=unpacked(column), create=True, column=column, default=list, alias=f"{kind}_availability_zone"),
+        Field("availability_zones", show=zones, alias=f"{kind}_availability_zone"),
+    ]
 
 
 def admin_only(ctx: Any) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.kit.context import Context
-from pileus.kit.resource import Field, Resource, Show, constant, flag, unpacked
+from pileus.kit.resource import Field, Resource, Show, flag, unpacked
 from pileus.kit.store import Row, Store
-from pileus.network.resources.fields import Sparse, admin_only, head, tail, unsaid
+from pileus.network.resources.fields import Sparse, admin_only, head, tail, unsaid, zone_fields
 from pileus.network.resources.qos import policy_id
 from pileus.network.resources.sharing import is_shared, targets_of
 from pileus.network.types import WORDS, Address, Cidr, DnsName, Flag, Id, ListOf, Nameservers, OneOf, Pools, Routes, Text, Whole
@@ -76,8 +76,7 @@ NETWORK = Sparse(
             relation=unsaid("dns_domain"),
             alias="dns-integration",
         ),
-        Field("availability_zone_hints", ListOf(Text()), show=constant([]), create=True, alias="network_availability_zone"),
-        Field("availability_zones", show=constant([]), alias="network_availability_zone"),
+        *zone_fields("network"),
         Field("ipv4_address_scope", show=scope(4), alias="address-scope"),
         Field("ipv6_address_scope", show=scope(6), alias="address-scope"),
         Field(

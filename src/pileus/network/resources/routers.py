@@ -7,11 +7,11 @@ from typing import Any
 from pileus.kit.context import Context
 from pileus.kit.resource import Field, Resource, constant, flag, unpacked
 from pileus.kit.store import Row, Store
-from pileus.network.resources.fields import Sparse, admin_only, head, tail, unsaid
+from pileus.network.resources.fields import Sparse, admin_only, head, tail, unsaid, zone_fields
 from pileus.network.resources.networks import status
 from pileus.network.resources.port_forwardings import forwardings_of
 from pileus.network.resources.qos import policy_id
-from pileus.network.types import WORDS, Address, DnsName, Flag, Gateway, Id, ListOf, Routes, Text
+from pileus.network.types import WORDS, Address, DnsName, Flag, Gateway, Id, Routes
 
 
 def gateway_ips_of(store: Store, rows: list[Row]) -> None:
@@ -48,9 +48,8 @@ ROUTER = Resource(
             alias="ext-gw-mode",
         ),
         Field("routes", Routes(), show=unpacked("routes"), update=True, alias="extraroute"),
-        Field("flavor_id", show=constant(None)),
-        Field("availability_zone_hints", ListOf(Text()), show=constant([]), create=True, alias="router_availability_zone"),
-        Field("availability_zones", show=constant([]), alias="router_availability_zone"),
+        Field("flavor_id", Id(null=True), show="flavor_id", create=True, filter=True, sort=True, alias="l3-flavors"),
+        *zone_fields("router"),
         Field("distributed", show=constant(False), who=admin_only),
         Field("ha", show=constant(False), who=admin_only),
         *tail(),

@@ -9,7 +9,7 @@ from pileus.kit.resource import Field, Resource, constant, flag
 from pileus.kit.store import Row, Store
 from pileus.network.resources.fields import head, tail
 from pileus.network.resources.sharing import is_shared, targets_of
-from pileus.network.types import WORDS, Ethertype, Flag, Id, OneOf, PortNumber, Prefix, Protocol, network_of
+from pileus.network.types import WORDS, Ethertype, Flag, Id, OneOf, PortNumber, Prefix, Protocol, Text, network_of
 
 
 def normalized(row: Row, ctx: Context) -> str | None:
@@ -29,7 +29,7 @@ RULE = Resource(
         Field("port_range_min", PortNumber(), show="port_range_min", create=True, default=None, filter=True, sort=True),
         Field("port_range_max", PortNumber(), show="port_range_max", create=True, default=None, filter=True, sort=True),
         Field("remote_ip_prefix", Prefix(), show="remote_ip_prefix", create=True, default=None, filter=True, sort=True),
-        Field("remote_group_id", Id(null=True), show="remote_group_id", create=True, default=None, filter=True, sort=True),
+        Field("remote_group_id", Text(null=True), show="remote_group_id", create=True, default=None, filter=True, sort=True),
         Field(
             "remote_address_group_id",
             Id(null=True),

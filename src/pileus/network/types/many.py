@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -286,6 +287,23 @@ class Gateway:
     def schema(self) -> dict[str, Any]:
         parts = {"network_id": Id().schema(), "enable_snat": Flag().schema(), "external_fixed_ips": FixedIps().schema()}
         return {"type": ["object", "null"], "properties": {**parts, "qos_policy_id": Id(null=True).schema()}}
+
+
+class Metainfo:
+    """What a driver is told: text, or JSON kept as text."""
+
+    MAX = 4096
+
+    def parse(self, value: Any, /) -> str:
+        if value is None:
+            return ""
+        text = value if isinstance(value, str) else json.dumps(value)
+        if len(text) > self.MAX:
+            raise Mismatch(f"'{text[:32]}...' exceeds maximum length of {self.MAX}", value)
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": ["string", "object", "null"], "maxLength": self.MAX}
 
 
 class Anyhow:

@@ -231,6 +231,23 @@ class Cidr:
         return {"type": "string", "format": "cidr"}
 
 
+class PlainPrefix:
+    """A range of addresses without bits to the right of its prefix; null is none."""
+
+    def parse(self, value: Any, /) -> str | None:
+        if value is None:
+            return None
+        network = network_of(value)
+        if network is None:
+            raise Mismatch(f"'{value}' is not a valid IP subnet", value)
+        if str(network) != value.lower():
+            raise Mismatch(f"'{value}' isn't a recognized IP subnet cidr, '{network}' is recommended", value)
+        return str(network)
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": ["string", "null"], "format": "cidr"}
+
+
 class ObjectType:
     """A kind of thing that can be shared, in any case."""
 

@@ -1,0 +1,30 @@
+"""Field table of segments."""
+
+from __future__ import annotations
+
+from pileus.kit.resource import Field, Resource
+from pileus.network.resources.fields import tail
+from pileus.network.types import WORDS, Id, OneOf, Text, Whole
+
+SEGMENT = Resource(
+    "segment",
+    "segments",
+    [
+        Field("id", show="id", filter=True, sort=True),
+        Field("network_id", Id(), show="network_id", create="required", filter=True, sort=True, alias="segment"),
+        Field("physical_network", Text(null=True), show="physical_network", create=True, filter=True, sort=True),
+        Field(
+            "network_type",
+            OneOf(("flat", "vxlan", "geneve", "gre", "vlan", "local")),
+            show="network_type",
+            create="required",
+            filter=True,
+            sort=True,
+        ),
+        Field("segmentation_id", Whole(min=0, null=True), show="segmentation_id", create=True, filter=True, sort=True),
+        Field("name", Text(null=True), show="name", create=True, update=True, filter=True, sort=True, alias="standard-attr-segment"),
+        Field("description", Text(null=True), show="description", create=True, update=True, filter=True, sort=True),
+        *tail(tags=False),
+    ],
+    words=WORDS,
+)
