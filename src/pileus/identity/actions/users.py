@@ -112,14 +112,14 @@ def _default_project(ctx: Context, values: Row) -> None:
 
 def _password(ctx: Context, hashed: str | None, options: dict[str, Any]) -> Row:
     """The columns of a new password: when it was set, and when it will have to be changed."""
-    days = setting(ctx, "password_days")
+    days = setting(ctx, "password_expires_days")
     ends = ctx.now() + days * DAY if days and hashed and not options.get("ignore_password_expiry") else None
     return {"password_hash": hashed, "password_created_at": ctx.now(), "password_expires_at": ends}
 
 
 def _remember(ctx: Context, id: str, hashed: str | None) -> None:
     """Keep a password's hash for as long as it may not be used again."""
-    kept = setting(ctx, "password_history")
+    kept = setting(ctx, "unique_last_password_count")
     if kept and hashed:
         ctx.store.insert("password", {"user_id": id, "hash": hashed, "created_at": ctx.now()})
         newest = "SELECT rowid FROM password WHERE user_id = :id ORDER BY created_at DESC, rowid DESC LIMIT :kept"
@@ -199,7 +199,7 @@ def list_user_projects(ctx: Context, id: str, *, domains: bool = False) -> list[
 
 def fits_rules(ctx: Context, password: str | None) -> None:
     """Raises BadRequest for a new password that the cloud's pattern refuses."""
-    pattern = str(ctx.cloud.options.get("password_pattern", ""))
+    pattern = str(ctx.cloud.options.get("password_regex", ""))
     if pattern and password is not None and not re.search(pattern, password):
         raise BadRequest(f"The password does not match the requirements: it has to match {pattern!r}.")
 
@@ -208,7 +208,7 @@ def may_change_password(ctx: Context, row: Row) -> list[str]:
     """What a user's own new password must not be: the hashes it is compared with. Raises when it may not be changed now."""
     if json.loads(row["options"]).get("lock_password"):
         raise Forbidden("The password of this user is locked: an admin has to change it.")
-    days = setting(ctx, "password_min_days")
+    days = setting(ctx, "minimum_password_age")
     age = ctx.now() - (row["password_created_at"] or row["created_at"])
     if days and age < days * DAY:
         left = days - age // DAY
@@ -217,7 +217,7 @@ def may_change_password(ctx: Context, row: Row) -> list[str]:
             f" for {days} day(s) before it can be changed. Please try again in {left} day(s) or contact your administrator to reset your"
             " password."
         )
-    if not setting(ctx, "password_history"):
+    if not setting(ctx, "unique_last_password_count"):
         return []
     return list(dict.fromkeys([row["password_hash"], *(p["hash"] for p in ctx.store.find("password", {"user_id": row["id"]}))]))
 
@@ -241,17 +241,17 @@ def change_password(ctx: Context, id: str, password_hash: str) -> None:
 
 def locked(ctx: Context, row: Row) -> bool:
     """Whether a user has given so many wrong passwords that not even the right one is taken for a while."""
-    attempts = setting(ctx, "lockout_attempts")
+    attempts = setting(ctx, "lockout_failure_attempts")
     if not attempts or json.loads(row["options"]).get("ignore_lockout_failure_attempts"):
         return False
-    return bool(row["failed_count"] >= attempts and ctx.now() - row["failed_at"] < setting(ctx, "lockout_seconds") * 1_000_000)
+    return bool(row["failed_count"] >= attempts and ctx.now() - row["failed_at"] < setting(ctx, "lockout_duration") * 1_000_000)
 
 
 def refused(ctx: Context, row: Row | None, name: str) -> None:
     """Note a sign-in that did not succeed; of no use where the name is nobody's, but for the log."""
     with ctx.store.transaction(durable=False):
         if row is not None:
-            over = row["failed_at"] is not None and ctx.now() - row["failed_at"] >= setting(ctx, "lockout_seconds") * 1_000_000
+            over = row["failed_at"] is not None and ctx.now() - row["failed_at"] >= setting(ctx, "lockout_duration") * 1_000_000
             count = 1 if over else row["failed_count"] + 1
             ctx.store.update("user", row["id"], {"failed_count": count, "failed_at": ctx.now()})
         who = row["id"] if row else ""
@@ -263,7 +263,7 @@ def proved(ctx: Context, row: Row) -> None:
     options, now = json.loads(row["options"]), ctx.now()
     if row["password_expires_at"] is not None and row["password_expires_at"] <= now and not options.get("ignore_password_expiry"):
         raise Unauthorized(f"The password is expired and needs to be changed for user: {row['id']}.")
-    days = setting(ctx, "inactive_days")
+    days = setting(ctx, "disable_user_account_days_inactive")
     last = row["last_active_at"] or row["created_at"]
     if days and now - last > days * DAY and not options.get("ignore_user_inactivity"):
         raise Unauthorized("")
