@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import falcon.testing
+import hypothesis
 import pytest
 
 from pileus.app import App, build
 from pileus.config import Paths, Settings
 
 PASSWORD = "a password for tests"
+
+hypothesis.settings.register_profile("pileus", deadline=None)  # a busy machine is no defect
+hypothesis.settings.load_profile("pileus")
 
 
 @dataclass
