@@ -5,7 +5,6 @@ Not here: what must be true of it.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -49,10 +48,6 @@ class Student(Cloud):
         status = self.status()
         self.url, self.token = status["endpoint"], ""
         return status
-
-    def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.run("status", "-f", "json").stdout)
-        return found
 
     def call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         try:

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import boot, requests, startup, topology
+from tests.bench import boot, many_networks, requests, startup, throughput, topology
 from tests.bench.row import Row
 
 OUT = Path(__file__).resolve().parents[2] / "build/bench.json"
@@ -19,6 +19,8 @@ GROUPS: dict[str, Callable[[], Iterator[Row]]] = {
     "show_per_cpu_s list20_per_cpu_s list20_of_5000_per_cpu_s": requests.rows,
     "up_s down_s idle_pss_mb": startup.rows,
     "network_router_ready_ms": topology.rows,
+    "throughput_port_port throughput_routed throughput_crowded": throughput.rows,
+    "up_500_networks_s up_500_networks_adopted_s": many_networks.rows,
     "create_to_ping_vs_qemu nothing_to_ping_s": boot.rows,
 }
 

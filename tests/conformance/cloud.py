@@ -61,9 +61,14 @@ class Cloud:
     def up(self) -> dict[str, Any]:
         """Start it; returns what `pileus status` says."""
         self.run("up", "--drivers", self.drivers, "--port", "0", *self.arguments)
-        status: dict[str, Any] = json.loads(self.run("status", "-f", "json").stdout)
+        status = self.status()
         self.url = status["endpoint"].rstrip("/")
         return status
+
+    def status(self) -> dict[str, Any]:
+        """What `pileus status` says."""
+        found: dict[str, Any] = json.loads(self.run("status", "-f", "json").stdout)
+        return found
 
     @property
     def password(self) -> str:

@@ -74,13 +74,13 @@ def inside(datacenter: Paths) -> Inside:
     return run
 
 
-def in_child(call: Callable[[], T]) -> T:
+def in_child(call: Callable[[], T], timeout: int = CHILD_TIMEOUT) -> T:
     """The result of `call()`, run in a forked child: it may change namespaces. An exception comes back with its traceback as a note."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(read)
-        signal.alarm(CHILD_TIMEOUT)
+        signal.alarm(timeout)
         try:
             outcome: tuple[bool, object] = (True, call())
         except BaseException as error:

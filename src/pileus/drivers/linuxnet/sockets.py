@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import struct
 
@@ -10,7 +11,18 @@ from pileus.errors import HostError
 IP_PKTINFO = 8  # ip(7); Python 3.11 does not name it
 ICMP6_FILTER = 1  # <linux/icmpv6.h>
 ROUTER_SOLICITATION = 133
+FEW = 1024  # FD_SETSIZE: libnftables waits for its own socket with select(2), and ends the process when that has a higher number
 DHCP6_SERVERS = "ff02::1:2"  # RFC 8415, 7.1
+
+
+def aside(sock: socket.socket) -> socket.socket:
+    """The same socket under a high number: what lives as long as a network leaves the low ones, which are few, to libnftables."""
+    try:
+        fd = fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD_CLOEXEC, FEW)
+    except OSError:  # this process may not have so many
+        return sock
+    sock.close()
+    return socket.socket(fileno=fd)
 
 
 def listener(kind: socket.SocketKind, port: int, address: str = "0.0.0.0", device: str = "", scope: int = 0) -> socket.socket:  # noqa: S104 - in a namespace
@@ -34,7 +46,7 @@ def listener(kind: socket.SocketKind, port: int, address: str = "0.0.0.0", devic
     except OSError as error:
         sock.close()
         raise HostError(f"port {port} of {address} cannot be listened on: {error.strerror}") from None
-    return sock
+    return aside(sock)
 
 
 def listeners6(metadata: str, device: str, index: int) -> dict[str, socket.socket]:
@@ -75,4 +87,4 @@ def solicitations(device: str) -> socket.socket:
     except OSError as error:
         sock.close()
         raise HostError(f"nothing can be advertised on {device}: {error.strerror}") from None
-    return sock
+    return aside(sock)
