@@ -151,7 +151,7 @@ class Town:
         self.net = Linuxnet(datacenter.netns)
         self.host = FakeHost()
         self.guests = Guests(self.host, self)
-        self.said: list[str] = []
+        self.openstack: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         cloud = Cloud.of_environment()
@@ -180,6 +180,8 @@ class Town:
     def close(self) -> None:
         for machine in self.machines.values():
             machine.shut()
+        if self.openstack is not None:
+            self.openstack.kill()
         for process in self.processes:
             process.kill()
             process.wait()
@@ -189,22 +191,38 @@ class Town:
     async def run(self, line: str, timeout: float = 120) -> tuple[int, str, str]:
         """Run a line as a student's shell would: (status, stdout, stderr)."""
         argv = shlex.split(line)
-        head = {"pileus": [sys.executable, "-m", "pileus"], "openstack": [str(CLIENTS / "openstack")]}[argv[0]]
-        clouds, secure = clouds_yaml.files(Cloud.of_environment())
-        environment = {
-            **os.environ,
-            "OS_CLIENT_CONFIG_FILE": str(clouds),
-            "OS_CLIENT_SECURE_FILE": str(secure),
-            "OS_CLOUD": clouds_yaml.NAME,
-        }
         pipe = asyncio.subprocess.PIPE
+        if argv[0] == "openstack":
+            told = await asyncio.wait_for(self._openstack(argv[1:]), timeout)
+            await self.quiet()
+            return told["status"], told["out"], told["err"]
+        assert argv[0] == "pileus"
         process = await asyncio.create_subprocess_exec(
-            *head, *argv[1:], stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=environment
+            sys.executable, "-m", "pileus", *argv[1:], stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
         )
         out, err = await asyncio.wait_for(process.communicate(), timeout)
         await self.quiet()
         assert process.returncode is not None
         return process.returncode, out.decode(), err.decode()
+
+    async def _openstack(self, argv: list[str]) -> dict[str, Any]:
+        if self.openstack is None:
+            clouds, secure = clouds_yaml.files(Cloud.of_environment())
+            named = {"OS_CLIENT_CONFIG_FILE": str(clouds), "OS_CLIENT_SECURE_FILE": str(secure), "OS_CLOUD": clouds_yaml.NAME}
+            environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+            self.openstack = await asyncio.create_subprocess_exec(
+                str(CLIENTS / "python"),
+                str(Path(__file__).with_name("openstack_client.py")),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env={**environment, **named},
+                limit=1 << 20,
+            )
+        assert self.openstack.stdin is not None
+        assert self.openstack.stdout is not None
+        self.openstack.stdin.write(json.dumps(argv).encode() + b"\n")
+        found: dict[str, Any] = json.loads(await self.openstack.stdout.readline())
+        return found
 
     async def do(self, *lines: str) -> None:
         """Lines that have to succeed."""
@@ -215,7 +233,6 @@ class Town:
     async def why(self, words: str) -> tuple[int, dict[str, Any]]:
         status, out, err = await self.run(f"pileus why {words} -f json")
         assert out, err
-        self.said.append(out)
         found: dict[str, Any] = json.loads(out)
         return status, found
 

@@ -31,6 +31,7 @@ from pileus.network.host import (
     NetworkWant,
     PortFacts,
     PortWant,
+    Route,
     RouterFacts,
     RouterWant,
     Service,
@@ -304,8 +305,9 @@ class FakeNetworks:
 
     async def wire(self) -> WireFacts:
         """All is well there, and everything listens."""
-        hosts = self._public[-2], self._public[1]
-        return WireFacts(outside=str(hosts[0]), gateway=str(hosts[1]), way_out=True, listening=frozenset(range(1, 1 << 16)))
+        outside, gateway = str(self._public[-2]), str(self._public[1])
+        routes = frozenset({Route("0.0.0.0/0", gateway)})
+        return WireFacts(outside=outside, gateway=gateway, way_out=True, routes=routes, listening=frozenset(range(1, 1 << 16)))
 
     async def outside(self) -> socket.socket | None:
         return None
