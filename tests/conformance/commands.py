@@ -53,7 +53,8 @@ IMAGE = [
     Row("image list --property a=b --status active", "im2"),
     Row("image save --file out.raw im2"),
     Row("image delete im2"),
-    Row("image add project tiny admin", later="image members"),
+    Row("image create --shared lent"),
+    Row("image add project lent admin", "pending"),
 ]
 COMPUTE_NOUNS = [
     Row("flavor list", "m1.tiny", quick=True),
