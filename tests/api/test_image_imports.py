@@ -422,6 +422,32 @@ async def test_usage(api: Client) -> None:
     }  # fmt: skip
 
 
+async def test_limits_that_an_admin_registers_with_keystone_hold(api: Client) -> None:
+    project = await api.member("p1", "ann")
+    services = (await api("GET", "/identity/v3/services"))["services"]
+    service = next(each["id"] for each in services if each["type"] == "image")
+    limits = {"image_size_total": 1, "image_stage_total": 1, "image_count_total": 4, "image_count_uploading": 1}
+    body = [{"service_id": service, "resource_name": name, "default_limit": limit} for name, limit in limits.items()]
+    assert (await api("POST", "/identity/v3/registered_limits", {"registered_limits": body})).status == 201
+    usage = (await api("GET", "/image/v2/info/usage", token="ann"))["usage"]
+    assert {name: each["limit"] for name, each in usage.items()} == limits
+    one, two, three, four = [await make(api, "ann") for _ in range(4)]
+    more = await api("POST", IMAGES, {"name": "fifth"}, token="ann")
+    assert (more.status, "image_count_total is over limit of 4" in message(more)) == (413, True)
+    assert (await stage(api, one["id"], bytes(2 << 20), token="ann")).status == 204
+    refused = await stage(api, two["id"], b"abc", token="ann")
+    assert (refused.status, "image_stage_total is over limit of 1" in message(refused)) == (413, True)
+    assert (await api("PUT", f"{IMAGES}/{three['id']}/file", b"abc", token="ann")).status == 413  # one upload at a time
+    await ask(api, one["id"], "glance-direct", token="ann")
+    refused = await api("PUT", f"{IMAGES}/{three['id']}/file", b"abc", token="ann")
+    assert (refused.status, "image_size_total is over limit of 1" in message(refused)) == (413, True)
+    own = [{"service_id": service, "project_id": project, "resource_name": "image_size_total", "resource_limit": 10}]
+    assert (await api("POST", "/identity/v3/limits", {"limits": own})).status == 201
+    assert (await api("PUT", f"{IMAGES}/{three['id']}/file", b"abc", token="ann")).status == 204
+    assert (await api("PUT", f"{IMAGES}/{(await make(api))['id']}/file", b"abc")).status == 204  # another project's is its own
+    assert four["status"] == "queued"
+
+
 async def test_import_methods_are_announced(api: Client) -> None:
     methods = (await api("GET", "/image/v2/info/import"))["import-methods"]["value"]
     assert methods == ["glance-direct", "web-download", "glance-download", "copy-image"]

@@ -1,10 +1,11 @@
 """Unified limits: what a service's resource is limited to everywhere, and the limits of single projects and domains.
 
-They are kept for services that ask here; Pileus's own services count by their quotas.
+They are kept for services that ask here: images count by them (`limits_for`), Pileus's other services by their quotas.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pileus.errors import BadRequest, Conflict, Forbidden
@@ -12,7 +13,7 @@ from pileus.identity.actions import ADMIN, SEES_ALL, changing, missing, new_id, 
 from pileus.identity.actions.projects import find_domain, find_project
 from pileus.kit.context import Context
 from pileus.kit.policy import ANYONE, allow, forbid
-from pileus.kit.store import Row
+from pileus.kit.store import Row, Store
 
 SAME = ("service_id", "region_id", "resource_name")  # what makes two limits ones of the same thing
 
@@ -160,3 +161,17 @@ def delete_limit(ctx: Context, id: str) -> None:
     _find(ctx, "project_limit", "limit", id)
     with changing(ctx, "limit.deleted", id):
         ctx.store.delete("project_limit", {"id": id})
+
+
+# -- what another service asks ---------------------------------------------------------------------------------------------
+
+
+def limits_for(store: Store, service_type: str, project_id: str, names: Sequence[str]) -> dict[str, int]:
+    """How much of a service's resources a project may have: its own limit, else the registered one; what has neither is left out."""
+    service = store.first("service", {"type": service_type})
+    if service is None:
+        return {}
+    where = {"service_id": service["id"], "resource_name": list(names)}
+    found = {row["resource_name"]: int(row["default_limit"]) for row in store.find("registered_limit", where)}
+    own = {row["resource_name"]: int(row["resource_limit"]) for row in store.find("project_limit", {**where, "project_id": project_id})}
+    return {**found, **own}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.errors import TooLarge
+from pileus.identity.actions.limits import limits_for
 from pileus.kit.context import Context
 from pileus.kit.policy import PROJECT_READER, allow
 from pileus.kit.store import Store
@@ -37,7 +38,7 @@ def usage_of(store: Store, project_id: str) -> dict[str, int]:
 
 def limits_of(store: Store, project_id: str) -> dict[str, int]:
     """What a project may have; -1: as much as it likes."""
-    return dict.fromkeys(LIMITS, UNLIMITED)
+    return {**dict.fromkeys(LIMITS, UNLIMITED), **limits_for(store, "image", project_id, LIMITS)}
 
 
 @allow(PROJECT_READER, "get_usage")
