@@ -97,7 +97,7 @@ def tell(found: dict[str, Any], verbose: bool) -> None:
 def whole(suite: Suite, options: argparse.Namespace) -> dict[str, Any]:
     """A suite against a cloud of its own, which is gone afterwards; its seconds do not count the cloud's start."""
     with pages.served() as web:
-        rules = {"PILEUS_IMAGE_SOURCES": web.removeprefix("http://")}
+        rules = {"PILEUS_IMAGE_SOURCES": web.removeprefix("http://"), **dict(suite.settings)}
         with Cloud("linux" if suite.guests else "fake", rules) as cloud:
             if suite.guests:
                 cloud.run("image", "build", "micro", timeout=900)

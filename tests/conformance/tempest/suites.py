@@ -20,12 +20,16 @@ class Suite:
     client: bool = False
     guests: bool = False
     workers: int = 2
+    settings: tuple[tuple[str, str], ...] = ()  # what its cloud is started with, besides
 
+
+# rules about passwords are off unless set; the suite tests them where they are on
+PASSWORDS = (("PILEUS_LOCKOUT_FAILURE_ATTEMPTS", "2"), ("PILEUS_LOCKOUT_DURATION", "5"), ("PILEUS_UNIQUE_LAST_PASSWORD_COUNT", "2"))
 
 SUITES = {
     suite.name: suite
     for suite in (
-        Suite("identity", ("tempest.api.identity",), "Tempest, identity API", 134, 138, 113),
+        Suite("identity", ("tempest.api.identity",), "Tempest, identity API", 134, 138, 113, settings=PASSWORDS),
         Suite("image", ("tempest.api.image",), "Tempest, image API", 67, 102, 166),
         Suite("network", ("tempest.api.network",), "Tempest, network API", 245, 262, 245),
         Suite("client-identity", (f"{CLIENT}.identity.v3",), "openstackclient, identity commands", 136, 138, client=True),
