@@ -248,6 +248,33 @@ async def test_two_proofs_where_a_user_has_to_give_two(api: Client, app: App, ru
     assert (await sign_in(api, both, scope)).status == 401
 
 
+async def test_what_acts_for_a_user_cannot_make_itself_more(api: Client) -> None:
+    project, trustor = await user_of(api)
+    other = (await made(api, "project", name="other"))["id"]
+    await ok(api, "PUT", f"/projects/{other}/users/{trustor}/roles/{await role_id(api, 'member')}", status=204)
+    _, trustee = await user_of(api, "q", "v", "reader")
+    trust = await trust_of(api, trustor, trustee, project, impersonation=True)
+    await use(api, trust, trustee, "v")
+    app = {"application_credential": {"name": "x"}}
+    assert (await api("POST", f"{K}/users/{trustor}/application_credentials", app, token="trust")).status == 403
+    seed = {"credential": {"type": "totp", "blob": "JBSWY3DPEHPK3PXP"}}
+    assert (await api("POST", K + "/credentials", seed, token="trust")).status == 403
+    path = f"/users/{trustor}/credentials/OS-EC2"
+    for place, expected in ((project, 200), (other, 401)):
+        key = (await ok(api, "POST", path, {"tenant_id": place}, 201, "trust"))["credential"]
+        assert key["trust_id"] == trust["id"]
+        request = {"verb": "GET", "host": "h", "path": "/", "params": {"SignatureVersion": "2"}}
+        signed = {**request, "access": key["access"], "signature": signatures.ec2(request, key["secret"])}
+        answer = await api("POST", K + "/ec2tokens", {"ec2Credentials": signed})
+        assert answer.status == expected
+        if expected == 200:
+            assert answer["token"]["OS-TRUST:trust"]["id"] == trust["id"]
+            text = answer.headers["x-subject-token"]
+    await ok(api, "DELETE", f"/OS-TRUST/trusts/{trust['id']}", status=204, token="u")
+    assert not await alive(api, text)
+    assert (await api("POST", K + "/ec2tokens", {"ec2Credentials": signed})).status in (401, 403)
+
+
 # -- OAuth -----------------------------------------------------------------------------------------------------------------
 
 

@@ -80,6 +80,8 @@ def may_create(ctx: Context, user_id: str) -> Row:
     """The caller's token, if it may make a credential for this user; asked before a secret is hashed, too."""
     _own(ctx, user_id, "identity:create_application_credential")
     token = may_delegate(ctx, "additional application credentials")
+    if token["trust_id"] or token["access_token_id"]:  # it would outlive them
+        raise Forbidden("Using a token of a trust or of OAuth is not allowed for managing application credentials.")
     if not token["project_id"]:
         raise BadRequest("Invalid application credential: a token that is scoped to a project is needed.")
     return token

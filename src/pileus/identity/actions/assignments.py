@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pileus.errors import BadRequest, Forbidden, NotFound
 from pileus.identity.actions import MANAGES_DOMAIN, SEES_DOMAIN, changing, missing, within
-from pileus.identity.actions.effective import SYSTEM, THE_SYSTEM, Target, below, effective, expand, implied, spread, with_implied
+from pileus.identity.actions.effective import SYSTEM, THE_SYSTEM, Target, below, effective, expand, groups_of, implied, spread, with_implied
 from pileus.kit.context import Context
 from pileus.kit.policy import ANYONE, allow, forbid
 from pileus.kit.store import Row
@@ -180,7 +180,10 @@ def list_assignments(ctx: Context, wanted: Wanted) -> list[Row]:
         projects = {wanted.project_id}
         if wanted.subtree:
             projects |= {row["id"] for row in below(ctx.store, wanted.project_id)}
-    rows = ctx.store.find("role_assignment", order="actor_id, target_id, role_id")
+    actors: Row = {}
+    if wanted.user_id or wanted.group_id:
+        actors = {"actor_id": [wanted.user_id, *groups_of(ctx.store, wanted.user_id)] if wanted.user_id else wanted.group_id}
+    rows = ctx.store.find("role_assignment", actors, order="actor_id, target_id, role_id")
     if wanted.effective:
         rows = expand(ctx.store, rows)
     rows = [row for row in rows if wanted.fits(row, projects)]

@@ -59,13 +59,14 @@ def update_region(ctx: Context, id: str, values: Row) -> Row:
 
 @allow(ADMIN, "identity:delete_region")
 def delete_region(ctx: Context, id: str) -> None:
-    """Delete a region that nothing is in."""
+    """Delete a region that no endpoint is in, with the limits that hold there."""
     REGIONS.find(ctx, id)
     if ctx.store.first("endpoint", {"region_id": id}) or ctx.store.first("region", {"parent_region_id": id}):
         raise Forbidden(f"Unable to delete region {id} because it or its child regions have associated endpoints.")
-    if ctx.store.first("registered_limit", {"region_id": id}) or ctx.store.first("project_limit", {"region_id": id}):
-        raise Forbidden(f"Unable to delete region {id} because there are limits in it.")
-    REGIONS.remove(ctx, id)
+    with changing(ctx, "region.deleted", id):
+        for table in ("project_limit", "registered_limit", "policy_association"):
+            ctx.store.delete(table, {"region_id": id})
+        ctx.store.delete("region", {"id": id})
 
 
 # -- services --------------------------------------------------------------------------------------------------------------
@@ -93,14 +94,13 @@ def update_service(ctx: Context, id: str, values: Row) -> Row:
 
 @allow(ADMIN, "identity:delete_service")
 def delete_service(ctx: Context, id: str) -> None:
-    """Delete a service with its endpoints."""
+    """Delete a service with its endpoints and its limits."""
     SERVICES.find(ctx, id)
-    if ctx.store.first("registered_limit", {"service_id": id}):
-        raise Forbidden(f"Unable to delete service {id} because there are registered limits of it.")
     with changing(ctx, "service.deleted", id):
         for endpoint in ctx.store.find("endpoint", {"service_id": id}):
             _erase_endpoint(ctx, endpoint["id"])
-        ctx.store.delete("policy_association", {"service_id": id})
+        for table in ("project_limit", "registered_limit", "policy_association"):
+            ctx.store.delete(table, {"service_id": id})
         ctx.store.delete("service", {"id": id})
 
 

@@ -7,10 +7,10 @@ import json
 import secrets
 from typing import Any
 
-from pileus.errors import BadRequest, Conflict
+from pileus.errors import BadRequest, Conflict, Forbidden
 from pileus.identity.actions import SEES_ALL, changing, merged, missing, new_id, pack
 from pileus.identity.actions.projects import find_project
-from pileus.identity.actions.tokens import mine
+from pileus.identity.actions.tokens import delegated, mine
 from pileus.identity.actions.users import find_user
 from pileus.identity.vault import seal, unseal
 from pileus.kit.context import Context
@@ -59,6 +59,7 @@ def create_credential(ctx: Context, values: Row) -> Row:
     if user_id != ctx.user_id and not ctx.is_admin:
         forbid("identity:create_credential")
     find_user(ctx, user_id)
+    _not_by_delegation(ctx, values["type"])
     id = new_id()
     if values["type"] == EC2:
         blob = _ec2_blob(ctx, values)
@@ -72,6 +73,12 @@ def create_credential(ctx: Context, values: Row) -> Row:
     with changing(ctx, "credential.created", id):
         ctx.store.insert("credential", row)
     return opened(ctx, row | {"project_id": row.get("project_id")})
+
+
+def _not_by_delegation(ctx: Context, *types: str) -> None:
+    """A seed of passcodes is as good as a password: what acts for a user must not change those. EC2 keys are bound to what made them."""
+    if any(each != EC2 for each in types) and delegated(ctx):
+        raise Forbidden("A token that comes by delegation is not allowed for managing credentials other than EC2 keys.")
 
 
 def _ec2_blob(ctx: Context, values: Row) -> dict[str, Any]:
@@ -98,6 +105,7 @@ def update_credential(ctx: Context, id: str, values: Row) -> Row:
     row = _own(ctx, ctx.store.get("credential", id), id, "identity:update_credential", _admin)
     if values.get("user_id", row["user_id"]) != row["user_id"] and not ctx.is_admin:
         forbid("identity:update_credential")
+    _not_by_delegation(ctx, row["type"], str(values.get("type", row["type"])))
     if EC2 in (row["type"], values.get("type")) and "blob" in values:
         kept = json.loads(unseal(ctx.cloud, row["blob"])) if row["type"] == EC2 else {}
         blob = _ec2_blob(ctx, {"project_id": row["project_id"], **values})
@@ -115,7 +123,8 @@ def update_credential(ctx: Context, id: str, values: Row) -> Row:
 @allow(ANYONE, "identity:delete_credential")
 def delete_credential(ctx: Context, id: str) -> None:
     """Delete a secret of the caller's own (an admin: anybody's)."""
-    _own(ctx, ctx.store.get("credential", id), id, "identity:delete_credential", _admin)
+    row = _own(ctx, ctx.store.get("credential", id), id, "identity:delete_credential", _admin)
+    _not_by_delegation(ctx, row["type"])
     with changing(ctx, "credential.deleted", id):
         ctx.store.delete("credential", {"id": id})
 

@@ -46,8 +46,6 @@ def create_endpoint_group(ctx: Context, values: Row) -> Row:
 def update_endpoint_group(ctx: Context, id: str, values: Row) -> Row:
     """Change a group's name, or what its endpoints have in common."""
     row = GROUPS.find(ctx, id)
-    if "filters" in values:
-        values["filters"] = {**json.loads(row["filters"]), **values["filters"]}
     return GROUPS.change(ctx, row, _sound(values))
 
 

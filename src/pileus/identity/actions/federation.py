@@ -90,6 +90,7 @@ def create_mapping(ctx: Context, values: Row) -> Row:
 
 @allow(ADMIN, "identity:update_mapping")
 def update_mapping(ctx: Context, id: str, values: Row) -> Row:
+    values.pop("id", None)  # a client repeats it; the URL says it
     return MAPPINGS.change(ctx, MAPPINGS.find(ctx, id), values)
 
 

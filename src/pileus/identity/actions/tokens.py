@@ -110,6 +110,11 @@ def delegation(store: Store, row: Row) -> tuple[str, Row | None]:
     return "", None
 
 
+def delegated(ctx: Context) -> str:
+    """The column that says by which delegation the caller's token comes; empty when the user has signed in itself."""
+    return delegation(ctx.store, mine(ctx))[0]
+
+
 def roles_of(store: Store, row: Row) -> list[Row]:
     """The roles a token has now: the user's in its scope, or those delegated which whoever delegated them still has. Empty: none."""
     target = scope_of(row).target
@@ -118,8 +123,8 @@ def roles_of(store: Store, row: Row) -> list[Row]:
     column, by = delegation(store, row)
     if not column:
         return effective(store, row["user_id"], target)
-    if by is None:
-        return []
+    if by is None or by["project_id"] != target.id:
+        return []  # what was delegated in one project opens no other
     giver = by["trustor_user_id"] if column == "trust_id" else by["user_id"]
     has = {role["id"] for role in effective(store, giver, target)}
     wanted = json.loads(by["roles"])

@@ -43,7 +43,7 @@ MAPPING = declare(
     "mapping",
     "mappings",
     [
-        Field("id", show="id"),
+        Field("id", Str(), show="id", create=True, update=True),
         Field("rules", List(Obj({}, ("local", "remote"), open=True), min=1), show=unpacked("rules"), create="required", update=True),
         Field("schema_version", Str(null=True), show="schema_version", create=True, update=True),
         Field("links", show=_links("mappings")),
