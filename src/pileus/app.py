@@ -222,7 +222,8 @@ def build(
     seed_compute(cloud)
 
     files = Files(data, drivers.images)
-    live = Live(cloud, drivers.networks, _metadata(cloud), resolvers=drivers.resolvers) if drivers.packets else None
+    journal = paths.state / "security-groups.log"
+    live = Live(cloud, drivers.networks, _metadata(cloud), resolvers=drivers.resolvers, journal=journal) if drivers.packets else None
     images = ImageReconciler(cloud, drivers.images, loop, data=data)
     networks = NetworkReconciler(cloud, drivers.networks, live)
     servers = ComputeReconciler(cloud, drivers.guests)

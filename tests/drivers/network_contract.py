@@ -164,6 +164,12 @@ async def scene_a_port(driver: Networks) -> None:
         {"secure": False, "groups": (), "quality": Quality(dscp=8)},
         {"secure": True, "groups": (A,)},
         {"quality": Quality()},
+        {"noted": ("ACCEPT", "DROP")},
+        {"noted": ("ACCEPT",), "quality": Quality(packets_in=Limit(1000, 5))},
+        {"secure": False, "groups": ()},
+        {"secure": True, "groups": (A,), "noted": ("DROP",), "quality": Quality()},
+        {"noted": ("ACCEPT",)},
+        {"noted": ()},
         {"quality": Quality(egress=Limit(64_000_000, 128), packets_in=Limit(1000, 5))},
         {"addresses": ()},
     ]

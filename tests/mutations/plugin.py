@@ -60,8 +60,8 @@ def chain_off(way: str) -> Mutation:
     def mutate() -> None:
         from pileus.drivers.linuxnet import rules
 
-        real = rules._jumps
-        rules._jumps = lambda groups, its_way: ["accept"] if its_way == way else real(groups, its_way)  # type: ignore[assignment]
+        real = rules._judgement
+        rules._judgement = lambda want, its_way: ["accept"] if its_way == way else real(want, its_way)  # type: ignore[assignment]
 
     return mutate
 

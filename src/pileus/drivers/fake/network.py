@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -29,6 +29,7 @@ from pileus.network.host import (
     Members,
     NetworkFacts,
     NetworkWant,
+    Note,
     PortFacts,
     PortWant,
     Route,
@@ -275,6 +276,12 @@ class FakeNetworks:
 
     async def listen(self, kind: Service, id: str) -> dict[str, socket.socket]:
         return {}
+
+    async def notes(self, network_id: str) -> socket.socket | None:
+        return None
+
+    def read_notes(self, sock: socket.socket) -> Iterable[Note]:
+        return ()
 
     async def outward(self) -> socket.socket | None:
         return None

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Literal, TypeVar
 
-from pileus.drivers.linuxnet import group, inspect, knock, network, nfnetlink, port, root, router, rtnetlink
+from pileus.drivers.linuxnet import group, inspect, knock, network, nfnetlink, notes, port, root, router, rtnetlink
 from pileus.drivers.linuxnet.machine import BRIDGE, BRIDGE_INDEX, Machine, Namespaces, read_file
 from pileus.drivers.linuxnet.sockets import listener, listeners6, solicitations
 from pileus.errors import HostError
@@ -29,6 +29,7 @@ from pileus.network.host import (
     Kind,
     Knock,
     NetworkWant,
+    Note,
     PortWant,
     RouterWant,
     Service,
@@ -175,6 +176,13 @@ class Linuxnet:
     async def leg_socket(self, router_id: str, port_id: str) -> socket.socket | None:
         device = router.leg_name(port_id, external=False)
         return await self._do(lambda: self._machine.namespaces.run(router.namespace(router_id), lambda: solicitations(device)))
+
+    async def notes(self, network_id: str) -> socket.socket | None:
+        name = network.namespace(network_id)
+        return await self._do(lambda: self._machine.namespaces.run(name, notes.listen))
+
+    def read_notes(self, sock: socket.socket) -> Iterable[Note]:
+        return notes.read(sock)
 
     async def outward(self) -> socket.socket | None:
         def make() -> socket.socket | None:

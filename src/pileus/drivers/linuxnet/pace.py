@@ -33,4 +33,4 @@ def words(want: PortWant) -> str:
 
 def is_paced(before: str) -> bool:
     """Whether a seal's words speak of a chain for what goes to the port."""
-    return before.endswith(f" {MARK}")
+    return MARK in before.split()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 
-from pileus.drivers.linuxnet import pace
+from pileus.drivers.linuxnet import notes, pace
 from pileus.network.host import METADATA, METADATA6, Chains, Members, Part, PortWant, Rule, digest
 
 TABLE = "pileus"
@@ -138,7 +138,7 @@ def port_seal(tap: str) -> str:
 
 def port_words(want: PortWant, index: int) -> str:
     """What a port's seal says: the digest, the number by which it is known, and what else is to be taken away with it."""
-    return f"{want.guard} {port_number(want, index)}{pace.words(want)}"
+    return f"{want.guard} {port_number(want, index)}{pace.words(want)}{notes.words(want)}"
 
 
 def port_number(want: PortWant, index: int) -> int:
@@ -160,7 +160,8 @@ def guard(want: PortWant, index: int, before: str = "") -> str:
         text += f"delete chain bridge {TABLE} to_{tap}\n"
     if number != OPEN:
         for way, hook in WAYS:
-            text += _chain("inet", f"{way}_{tap}", _jumps(want.groups, way))
+            text += _chain("inet", f"{way}_{tap}", _judgement(want, way))
+            text += notes.of_accepted(want, way, number)
             text += f"add element inet {TABLE} {hook} {{ {number} : goto {way}_{tap} }}\n"
     elif before and _number(before) != OPEN:
         text += "".join(f"delete chain inet {TABLE} {way}_{tap}\n" for way, _ in WAYS)
@@ -187,6 +188,8 @@ def _clear(tap: str, before: str) -> str:
     text = f'delete element bridge {TABLE} number {{ "{tap}" }}\ndelete element bridge {TABLE} guard {{ "{tap}" }}\n'
     if pace.is_paced(before):
         text += f'delete element bridge {TABLE} pace {{ "{tap}" }}\n'
+    if notes.is_noted(before):
+        text += "".join(f"delete chain inet {TABLE} {notes.chain_name(tap[3:], way)}\n" for way, _ in WAYS)
     if number != OPEN:
         text += "".join(f"delete element inet {TABLE} {hook} {{ {number} }}\n" for _, hook in WAYS)
     return text
@@ -201,8 +204,9 @@ def _chain(family: str, name: str, rules: Iterable[str]) -> str:
     return head + "".join(f"add rule {family} {TABLE} {name} {rule}\n" for rule in rules)
 
 
-def _jumps(groups: Sequence[str], way: str) -> list[str]:
-    return [f"jump {group_chain(group, way)}" for group in groups] + ["drop"]
+def _judgement(want: PortWant, way: str) -> list[str]:
+    """One of its groups lets a packet pass, or it is dropped."""
+    return [*(f"jump {group_chain(group, way)}" for group in want.groups), *notes.of_dropped(want, way), "drop"]
 
 
 def antispoof(want: PortWant) -> list[str]:

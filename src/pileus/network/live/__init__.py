@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pileus.kit.context import Cloud
@@ -22,6 +23,7 @@ from pileus.network.host import METADATA6, Networks, Service
 from pileus.network.live import dhcp, dhcp6, dns
 from pileus.network.live.advertiser import Advertiser
 from pileus.network.live.directory import Directory
+from pileus.network.live.journal import Journal
 from pileus.network.live.relay import HEAD_MAX, MetadataHandler, MetadataRequest, MetadataResponse, Relay
 from pileus.network.live.upstream import Upstream
 from pileus.network.trace.world import Lease
@@ -49,10 +51,20 @@ class Served:
 
 
 class Live:
-    """The responders of all namespaces. `resolvers`: DNS servers that the datacenter reaches through its way out, if it has one."""
+    """The responders of all namespaces. `resolvers`: DNS servers that the datacenter reaches through its way out, if it has one; `journal`:
+    the file for what is noted of packets."""
 
-    def __init__(self, cloud: Cloud, driver: Networks, metadata: MetadataHandler | None = None, *, resolvers: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        cloud: Cloud,
+        driver: Networks,
+        metadata: MetadataHandler | None = None,
+        *,
+        resolvers: Sequence[str] = (),
+        journal: Path | None = None,
+    ) -> None:
         self._driver = driver
+        self._journal = Journal(cloud, driver, journal) if journal else None
         self._metadata = metadata or _nothing
         self._directory = Directory(cloud.store)
         self._upstream = Upstream(driver.outward, resolvers)
@@ -74,6 +86,13 @@ class Live:
             raise
         if self._served.get((kind, id)) is not served:  # closed while we were at it
             self._close(served)
+        elif kind == "network":
+            await self.take_notes(id)
+
+    async def take_notes(self, network_id: str) -> None:
+        """Write down from now on what is noted in a network; nothing happens when that is so already."""
+        if self._journal:
+            await self._journal.open(network_id)
 
     async def _open(self, kind: Service, id: str, served: Served) -> None:
         sockets = await self._driver.listen(kind, id)
@@ -103,6 +122,8 @@ class Live:
             self._advertiser.close(id)
         elif kind == "network":
             self.close("network6", id)
+            if self._journal:
+                self._journal.close(id)
         if served := self._served.pop((kind, id), None):
             self._close(served)
 
@@ -121,6 +142,8 @@ class Live:
         for kind, id in list(self._served):
             self.close(kind, id)
         self._advertiser.stop()
+        if self._journal:
+            self._journal.stop()
         for task in self._tasks:
             task.cancel()
         self._upstream.close()

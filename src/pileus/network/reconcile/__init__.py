@@ -43,6 +43,9 @@ class Responders(Protocol):
     def withdraw(self, router_id: str, keep: Collection[str]) -> None:
         """Take leave on all legs of a router but these, while they are still there."""
 
+    async def take_notes(self, network_id: str) -> None:
+        """Write down from now on what is noted in a network; nothing happens when that is so already."""
+
     def close(self, kind: Service, id: str) -> None:
         """Let go of the namespace; of a network's with its IPv6 half."""
 
@@ -57,6 +60,9 @@ class Silence:
         return None
 
     def withdraw(self, router_id: str, keep: Collection[str]) -> None:
+        return None
+
+    async def take_notes(self, network_id: str) -> None:
         return None
 
     def close(self, kind: Service, id: str) -> None:
@@ -208,6 +214,8 @@ class Reconciler:
             await self._wait_for_carrier(want.carrier)
         steps = plan_port(want, facts)
         await self.driver.apply(want, steps)
+        if want.noted and wanted:
+            await self.live.take_notes(want.network_id)
         if verbs(steps) & {"make_tap", "remove_tap"}:
             for carried in rows.carried_by(self.store, want.id):
                 self.cloud.wake_now("port", carried)

@@ -99,9 +99,34 @@ def port_want(store: Store, row: Row) -> PortWant:
         secure=bool(row["port_security_enabled"]),
         groups=tuple(group["id"] for group in groups),
         stateful=all(group["stateful"] for group in groups),
+        noted=noted(store, row),
         carrier=carrier,
         quality=quality_of(store, row["qos_policy_id"] or (network["qos_policy_id"] if network else None)),
     )
+
+
+def noted(store: Store, row: Row) -> tuple[str, ...]:
+    """What is to be noted down of a port's packets."""
+    events = {log["event"] for log in logs_of(store, row)}
+    return tuple(event for event in ("ACCEPT", "DROP") if events & {event, "ALL"})
+
+
+def logs_of(store: Store, port: Row) -> list[Row]:
+    """The logs that are kept of a port: by its own name, by that of a group it is in, or of all of its project."""
+    return store.query(
+        "SELECT * FROM network_log l WHERE enabled = 1 AND coalesce(target_id, :port) = :port AND CASE WHEN resource_id IS NULL"
+        " THEN target_id = :port OR project_id = :project ELSE resource_id IN"
+        " (SELECT security_group_id FROM port_security_group WHERE port_id = :port) END",
+        port=port["id"],
+        project=port["project_id"],
+    )
+
+
+def is_noted(store: Store, network_id: str) -> bool:
+    """Whether a log is kept of any port on a network."""
+    if not store.first("network_log", {"enabled": 1}):
+        return False
+    return any(logs_of(store, port) for port in store.find("port", {"network_id": network_id}))
 
 
 def _carrier(store: Store, row: Row) -> tuple[Carrier | None, bool]:

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
+
+from pileus.network.host.parts import Carrier as Carrier
+from pileus.network.host.parts import Heard as Heard
+from pileus.network.host.parts import Knock as Knock
+from pileus.network.host.parts import Limit as Limit
+from pileus.network.host.parts import Note as Note
+from pileus.network.host.parts import Quality as Quality
 
 Kind = Literal["network", "port", "router", "security_group"]
 Service = Literal["network", "network6", "router"]  # whose guests are answered; network6: the IPv6 half of a network
@@ -58,41 +65,6 @@ class Pair(msgspec.Struct, frozen=True, order=True):
     mac: str
 
 
-class Limit(msgspec.Struct, frozen=True, order=True):
-    """So much a second, and so much at once: kilobits of a bandwidth, packets of a packet rate."""
-
-    rate: int
-    burst: int
-
-
-class Quality(msgspec.Struct, frozen=True, kw_only=True):
-    """How fast a port may be. Egress is what its guest sends, ingress what it receives; None: as fast as can be."""
-
-    egress: Limit | None = None
-    ingress: Limit | None = None
-    packets_out: Limit | None = None
-    packets_in: Limit | None = None
-    dscp: int | None = None  # what the guest's packets are marked with
-
-    @property
-    def filtered(self) -> bool:
-        """Whether the packet filter has a part in it."""
-        return (self.packets_out, self.packets_in, self.dscp) != (None, None, None)
-
-
-class Carrier(msgspec.Struct, frozen=True):
-    """The port that carries another one's frames to its guest, under a VLAN tag."""
-
-    port_id: str
-    network_id: str
-    vlan: int
-
-    @property
-    def branch(self) -> str:
-        """What a branch says of itself."""
-        return f"{self.port_id[:11]}.{self.vlan}"
-
-
 class PortWant(Want, frozen=True, kw_only=True):
     """A tap on a network's switch for one guest, guarded: it sends only from its own addresses, and only what its groups allow."""
 
@@ -107,13 +79,14 @@ class PortWant(Want, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ()
     stateful: bool = True
     quality: Quality = Quality()
+    noted: tuple[str, ...] = ()  # what is noted down of its packets: ACCEPT, DROP
     carrier: Carrier | None = None  # there is no tap of its own then, but a branch of the carrier's
 
     @property
     def guard(self) -> str:
         """Digest of all that is filtered for this port."""
         quality = (self.quality.packets_out, self.quality.packets_in, self.quality.dscp)
-        return digest(self.mac, self.addresses, self.pairs, self.secure, self.groups, self.stateful, quality)
+        return digest(self.mac, self.addresses, self.pairs, self.secure, self.groups, self.stateful, quality, self.noted)
 
     @property
     def branch(self) -> str:
@@ -307,28 +280,6 @@ class Flow(msgspec.Struct, frozen=True, order=True, kw_only=True):
 # -- looking closer, for `pileus why` -----------------------------------------------------------------------------------------------
 
 
-class Knock(msgspec.Struct, frozen=True, kw_only=True):
-    """What is put on a guest's tap, as if its network had carried it there: a first packet, or with `addresses` an ARP probe for each.
-
-    The answer is heard on the tap; no flow having begun, it gets no further.
-    """
-
-    source: str = ""
-    target: str = ""
-    protocol: int = 1  # ICMP (an echo request), 6 or 17
-    port: int = 0
-    addresses: tuple[str, ...] = ()
-
-
-class Heard(msgspec.Struct, frozen=True, kw_only=True):
-    """What a guest said to a knock."""
-
-    answers: frozenset[str] = frozenset()  # addresses that it says it has
-    reply: Literal["", "answer", "refused", "prohibited", "unreachable"] = ""
-    via: str = ""  # the MAC that the reply was sent to: the next hop that the guest has chosen
-    asked: frozenset[str] = frozenset()  # addresses whose MAC it asked for
-
-
 class WireFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The wire of the public network, and the outside host on it."""
 
@@ -395,6 +346,12 @@ class Networks(Sights, Protocol):
 
         None on a host that carries no packets; HostError when there is no such leg (yet).
         """
+
+    async def notes(self, network_id: str) -> socket.socket | None:
+        """A socket that is readable when something was noted in a network; None on a host that carries no packets."""
+
+    def read_notes(self, sock: socket.socket) -> Iterable[Note]:
+        """What was noted since the last time; does not wait."""
 
     async def outward(self) -> socket.socket | None:
         """A UDP socket that reaches the Internet, when the datacenter has a way out."""
