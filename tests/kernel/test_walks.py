@@ -41,8 +41,12 @@ class Walk:
         self.asked = self.answered = 0
 
     async def settle(self) -> None:
+        end = time.monotonic() + 10
         await self.app.loop.settle()
-        assert not self.app.loop.reasons, self.app.loop.reasons
+        while self.app.loop.reasons and time.monotonic() < end:  # a chain is looked at again when nothing refers to it any more
+            await asyncio.sleep(0.1)
+            await self.app.loop.settle()
+        assert not self.app.loop.reasons, self.story([str(reason) for reason in self.app.loop.reasons.items()])
         await asyncio.to_thread(self.guests.follow, self.steps.world)
 
     async def step(self) -> list[str]:
