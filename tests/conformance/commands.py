@@ -42,7 +42,7 @@ IDENTITY = [
     Row("role assignment list --names", "member.*admin"),
     Row("service list", "compute"),
     Row("endpoint list", "/compute"),
-    Row("application credential create ac1", later="application credentials"),
+    Row("application credential create ac1", "Secret"),
 ]
 IMAGE = [
     prepare("image create --file img.raw --disk-format raw --container-format bare --public tiny", "active"),

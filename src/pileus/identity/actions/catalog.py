@@ -59,13 +59,12 @@ def update_region(ctx: Context, id: str, values: Row) -> Row:
 
 @allow(ADMIN, "identity:delete_region")
 def delete_region(ctx: Context, id: str) -> None:
-    """Delete a region that no endpoint is in, with the limits that hold there."""
+    """Delete a region that no endpoint is in. Limits that hold there stay, as in Keystone."""
     REGIONS.find(ctx, id)
     if ctx.store.first("endpoint", {"region_id": id}) or ctx.store.first("region", {"parent_region_id": id}):
         raise Forbidden(f"Unable to delete region {id} because it or its child regions have associated endpoints.")
     with changing(ctx, "region.deleted", id):
-        for table in ("project_limit", "registered_limit", "policy_association"):
-            ctx.store.delete(table, {"region_id": id})
+        ctx.store.delete("policy_association", {"region_id": id})
         ctx.store.delete("region", {"id": id})
 
 
@@ -94,13 +93,12 @@ def update_service(ctx: Context, id: str, values: Row) -> Row:
 
 @allow(ADMIN, "identity:delete_service")
 def delete_service(ctx: Context, id: str) -> None:
-    """Delete a service with its endpoints and its limits."""
+    """Delete a service with its endpoints. Its limits stay, as in Keystone."""
     SERVICES.find(ctx, id)
     with changing(ctx, "service.deleted", id):
         for endpoint in ctx.store.find("endpoint", {"service_id": id}):
             _erase_endpoint(ctx, endpoint["id"])
-        for table in ("project_limit", "registered_limit", "policy_association"):
-            ctx.store.delete(table, {"service_id": id})
+        ctx.store.delete("policy_association", {"service_id": id})
         ctx.store.delete("service", {"id": id})
 
 
