@@ -65,7 +65,7 @@ def ways_out(guest: Guest) -> set[str]:
     return {route.get("gateway", "") for route in json.loads(guest.run("ip", "-j", "-6", "route", "show", "default").stdout)}
 
 
-async def eventually(call: Callable[[], Any], seconds: float = 8) -> None:
+async def eventually(call: Callable[[], Any], seconds: float = 20) -> None:
     """While the control plane goes on answering."""
     await asyncio.to_thread(until, call, seconds)
 
@@ -88,7 +88,7 @@ def icmp6(mac: str, target_mac: str, source: str, target: str, body: bytes) -> b
     return frame(mac, target_mac, 0x86DD, struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + b"".join(ends) + body)
 
 
-async def hear_advertisement(guest: Guest, act: Callable[[], Any], seconds: float = 3) -> bytes:
+async def hear_advertisement(guest: Guest, act: Callable[[], Any], seconds: float = 8) -> bytes:
     """The router advertisement that comes of `act`; empty when none does."""
     with guest.packets(ETH_P_ALL) as ear:
         ear.setblocking(False)
@@ -292,7 +292,7 @@ class Client:
         self.sock.bind(("::", 546))
         self.scope = guest.lan.datacenter.netns.run(guest.name, lambda: socket.if_nametoindex("eth0"))
 
-    async def ask(self, kind: int, *options: tuple[int, bytes], name: bool = True, seconds: float = 0.6) -> dhcp6.Message | None:
+    async def ask(self, kind: int, *options: tuple[int, bytes], name: bool = True, seconds: float = 2) -> dhcp6.Message | None:
         transaction = os.urandom(3)
         given = [*([(dhcp6.CLIENT_ID, self.name)] if name else []), *options]
         self.sock.sendto(dhcp6.encode(dhcp6.Message(kind, transaction, given)), ("ff02::1:2", 547, 0, self.scope))
@@ -420,6 +420,25 @@ async def scene_metadata_and_names(lan: Lan) -> None:
     client.sendto(query, (METADATA6, 53, 0, scope))
     answer = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 500), 2)
     assert answer.endswith(socket.inet_pton(socket.AF_INET6, eui64("fd00:1::/64", guest.mac)))
+
+
+async def scene_an_address_of_the_host_in_the_subnet(lan: Lan) -> None:
+    """With a port of the kind `network:dhcp` the host answers at its address, and routers name it as resolver."""
+    network, subnet = lan.network("fd00:1::/64", **SLAAC)
+    foot = lan.port(network, subnet, "fd00:1::2", device_owner="network:dhcp", port_security_enabled=0)
+    guest_port = port(lan, network, subnet, [lan.group()])
+    router = lan.router((network, subnet, "fd00:1::1"))
+    await lan.settle(("network", network), ("port", foot), ("router", router), ("port", guest_port))
+    guest = lan.guest("a", guest_port, address=False)
+    await eventually(lambda: eui64("fd00:1::/64", guest.mac) in addresses(guest))
+    assert await pings(guest, "fd00:1::2")
+    said = await hear_advertisement(guest, solicit(guest))
+    assert struct.pack("!BBHI", 25, 3, 0, 9000) + socket.inet_pton(socket.AF_INET6, "fd00:1::2") in said
+    found = await asyncio.to_thread(guest.run, "busybox", "nslookup", "fd00:1::2", "fd00:1::2")
+    assert "name = host-fd00-1--2.openstacklocal" in found.stdout
+    lan.store.update("port", foot, {"gone": 1})
+    await lan.settle(("port", foot))
+    assert not await pings(guest, "fd00:1::2", 0.5)
 
 
 async def scene_a_network_gets_and_loses_ipv6(lan: Lan) -> None:

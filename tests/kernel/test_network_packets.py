@@ -321,6 +321,28 @@ async def scene_the_way_out_is_translated_and_the_way_in_is_silent(lan: Lan) -> 
     until(lambda: outside.pings("10.0.2.1"))
 
 
+async def scene_a_gateway_with_several_addresses(lan: Lan) -> None:
+    """All answer; what leaves, leaves with the first."""
+    public = lan.public()
+    network, subnet = lan.network("10.0.2.0/24")
+    port = lan.port(network, subnet, "10.0.2.1", [lan.group()])
+    router = lan.router((network, subnet, "10.0.2.254"), outside=(*public, "192.168.37.5"))
+    gateway = lan.row("router", router)["gateway_port_id"]
+    place = {"subnet_id": public[1], "network_id": public[0], "ip_address": "192.168.37.6", "position": 1}
+    lan.store.insert("fixed_ip", {"port_id": gateway, **place})
+    await lan.settle(("network", public[0]), ("network", network), ("router", router), ("port", port))
+    guest, outside = lan.guest("a", port), lan.outside()
+    assert outside.pings("192.168.37.5")
+    assert outside.pings("192.168.37.6")
+    with outside.socket() as server, guest.socket() as client:
+        server.bind(("", 8080))
+        server.listen()
+        server.settimeout(2)
+        client.settimeout(2)
+        client.connect(("192.168.37.254", 8080))
+        assert server.accept()[1][0] == "192.168.37.5"
+
+
 async def scene_floating_ip_both_ways_and_its_end(lan: Lan) -> None:
     one, two, router, public = await a_house(lan)
     outside = lan.outside()

@@ -99,6 +99,24 @@ async def scene_an_address_of_the_host_in_the_subnet(lan: Lan) -> None:
     assert lan.store.get("port", foot)["status"] == "ACTIVE"  # type: ignore[index]
 
 
+async def scene_what_a_machine_boots_by(lan: Lan) -> None:
+    """A port's own options, by name and by number, in place of what the network would say; and a network without a gateway."""
+    network, subnet = lan.network("10.0.2.0/24", gateway_ip=None)
+    chosen = {"bootfile-name": "pxelinux.0", "tftp-server": "10.0.2.77", "server-ip-address": "10.0.2.78", "mtu": "1280", "42": "10.0.2.8"}
+    options = [{"opt_name": name, "opt_value": value, "ip_version": 4} for name, value in chosen.items()]
+    port = lan.port(network, subnet, "10.0.2.5", [lan.group()], extra_dhcp_opts=options)
+    await lan.settle(("network", network), ("port", port))
+    guest = lan.guest("a", port, address=False)
+    told = await asyncio.to_thread(lease, guest, "42", "66", "67", "249")
+    assert told["boot_file"] == "pxelinux.0"
+    assert told["tftp"] == "10.0.2.77"
+    assert told["siaddr"] == "10.0.2.78"
+    assert told["mtu"] == "1280"
+    assert told["ntpsrv"] == "10.0.2.8"
+    assert told["msstaticroutes"] == told["staticroutes"] == "169.254.169.254/32 0.0.0.0"
+    assert "router" not in told
+
+
 async def scene_renewal_refusal_and_strangers(lan: Lan) -> None:
     network, subnet = lan.network("10.0.2.0/24")
     port = lan.port(network, subnet, "10.0.2.5", [lan.group()])
