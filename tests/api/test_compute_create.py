@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pileus.network.actions.subnetpools import create_subnetpool
 from tests.api.compute import (
     HOST,
     ONE,
@@ -229,6 +230,20 @@ async def test_without_networks_the_only_one_is_taken(nova: Client) -> None:
     network(nova, cidr="10.1.0.0/24")
     answer = await create(nova)
     assert (answer.status, message(answer)) == (409, "Multiple possible networks found, use a Network ID to be more specific.")
+
+
+async def test_a_network_is_made_for_whoever_has_none_and_asks_for_one(nova: Client) -> None:
+    answer = await create(nova, version="2.37", networks="auto")
+    assert (answer.status, message(answer)[:47]) == (400, "Unable to automatically allocate a network for ")
+    create_subnetpool(
+        context(nova, "admin"),
+        {"name": "p", "prefixes": ["10.0.0.0/8"], "default_prefixlen": 24, "is_default": True, "shared": True},
+    )
+    id = await boot(nova, version="2.37", networks="auto")
+    (port,) = ports(nova, id)
+    made = nova.app.store.get("network", port["network_id"])
+    assert made is not None
+    assert made["name"] == "auto_allocated_network"
 
 
 async def test_a_strangers_network_is_not_there(nova: Client) -> None:

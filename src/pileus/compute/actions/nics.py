@@ -116,11 +116,18 @@ def _default(ctx: Context, *, must: bool) -> list[Nic]:
     found, _ = network.list_networks(ctx, mine)
     if len(found) > 1:
         raise Conflict("Multiple possible networks found, use a Network ID to be more specific.")
-    if not found:
-        if must:
-            raise BadRequest(f"Unable to automatically allocate a network for project {ctx.project_id}")
-        return []
-    return [_on_network(ctx, found[0], None, None)]
+    if not found and must:
+        found = [_allocated(ctx)]
+    return [_on_network(ctx, each, None, None) for each in found]
+
+
+def _allocated(ctx: Context) -> Row:
+    """A network made for a project that has none, when the cloud has what it takes (a default pool). Raises BadRequest."""
+    try:
+        made = network.show_auto_allocated_topology(ctx, ctx.project_id)
+    except Conflict:
+        raise BadRequest(f"Unable to automatically allocate a network for project {ctx.project_id}") from None
+    return network.find_network(ctx, made["id"])
 
 
 def _card(ctx: Context, wanted: Row, servers: int) -> Nic:

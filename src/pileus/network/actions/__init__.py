@@ -10,6 +10,7 @@ from pileus.network.actions.networks import find_network, list_networks
 from pileus.network.actions.ports import bind_port, create_port, delete_port, find_port, ports_of_device, unbind_port, update_port
 from pileus.network.actions.scope import is_shared_with_caller, of_caller
 from pileus.network.actions.security_groups import default_security_group, find_security_group, security_groups_by_name
+from pileus.network.actions.topology import show_auto_allocated_topology
 from pileus.network.actions.trunks import is_trunked
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "of_caller",
     "ports_of_device",
     "security_groups_by_name",
+    "show_auto_allocated_topology",
     "unbind_port",
     "update_floating_ip",
     "update_port",

@@ -73,9 +73,12 @@ def list_quotas(ctx: Context) -> list[dict[str, Any]]:
 
 
 @allow(ADMIN, "update_quota")
-def update_quota(ctx: Context, project_id: str, changes: dict[str, int]) -> dict[str, int]:
-    """Set some limits; -1 is none. A limit below what is used refuses new things only."""
+def update_quota(ctx: Context, project_id: str, changes: dict[str, int], *, check: bool = False) -> dict[str, int]:
+    """Set some limits; -1 is none. A limit below what is used refuses new things only; with `check` it is refused itself (OverQuota)."""
     with ctx.store.transaction():
+        below = [name for name, limit in changes.items() if limit != quota.UNLIMITED and limit < used(ctx.store, project_id, name)]
+        if check and below:
+            raise OverQuota(f"Quota exceeded for resources: {sorted(below)}.", resource=below[0], limit=changes[below[0]])
         quota.set_limits(ctx.store, project_id, changes)
     return quota.limits(ctx.store, project_id, DEFAULTS)
 

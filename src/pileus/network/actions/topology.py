@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pileus.errors import Conflict, NotFound
 from pileus.kit.context import Context
-from pileus.kit.policy import PROJECT_READER, allow, forbid
+from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow, forbid
 from pileus.kit.store import Row
 from pileus.network.actions.networks import create_network, delete_network
 from pileus.network.actions.routers import add_router_interface, create_router, delete_router, remove_router_interface
@@ -71,13 +71,11 @@ def _build(ctx: Context, project: str, outside: Row, pools: list[Row]) -> str:
     return str(network["id"])
 
 
-@allow(PROJECT_READER, "delete_auto_allocated_topology")
+@allow(PROJECT_MEMBER, "delete_auto_allocated_topology")
 def delete_auto_allocated_topology(ctx: Context, project_id: str) -> None:
     """Delete what was made. Raises NotFound when there is none, Conflict while something is on the network."""
     project = project_id if project_id not in ("", "None") else ctx.project_id
     _owned(ctx, project, "delete_auto_allocated_topology")
-    if not {"member", "manager", "admin"} & ctx.roles:
-        forbid("delete_auto_allocated_topology")
     found = ctx.store.query(f"SELECT * FROM {TABLE} WHERE project_id = ?", project)  # noqa: S608 - its own name
     if not found:
         words = f"Auto-allocated topology not found for project {project}."

@@ -18,7 +18,7 @@ from pileus.network.api.qos import POLICIES, QOS_ROUTES
 from pileus.network.api.trunks import TRUNK_ROUTES, TRUNKS
 from pileus.network.resources import FLOATING_IP, NETWORK, PORT, ROUTER, RULE, SECURITY_GROUP, SUBNET
 from pileus.network.resources.extensions import offered
-from pileus.network.types import WORDS, Whole, malformed
+from pileus.network.types import WORDS, Flag, Whole, malformed
 from pileus.openstack import fault
 from pileus.openstack.front import Authenticate
 from pileus.openstack.front import dialect as openstack_dialect
@@ -246,15 +246,23 @@ def update_quota(request: Request) -> Response:
     given = body_of(request).get("quota")
     if not isinstance(given, dict):
         raise WORDS.no_object("quota", given)
-    if unknown := [name for name in given if name not in (*quotas.DEFAULTS, "tenant_id", "project_id")]:
+    if unknown := [name for name in given if name not in (*quotas.DEFAULTS, "tenant_id", "project_id", "check_limit", "force")]:
         raise WORDS.unknown(unknown)
+    check = _flag(given, "check_limit")
     changes = {}
     for name in given.keys() & quotas.DEFAULTS.keys():
         try:
             changes[name] = int(Whole(min=-1, max=MOST).parse(given[name]) or 0)
         except Mismatch as mismatch:
             raise WORDS.mismatch(name, mismatch) from None
-    return _quota(quotas.update_quota(request.ctx, request.params["id"], changes))
+    return _quota(quotas.update_quota(request.ctx, request.params["id"], changes, check=check))
+
+
+def _flag(given: Row, name: str) -> bool:
+    try:
+        return bool(Flag().parse(given.get(name, False)))
+    except Mismatch as mismatch:
+        raise WORDS.mismatch(name, mismatch) from None
 
 
 def delete_quota(request: Request) -> Response:

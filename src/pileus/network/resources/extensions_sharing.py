@@ -4,6 +4,11 @@ from __future__ import annotations
 
 # alias: (name, description, when it was last changed)
 KNOWN: dict[str, tuple[str, str, str]] = {
+    "quota-check-limit": (
+        "Quota engine limit check",
+        "Support for checking the resource usage before applying a new quota limit",
+        "2021-09-08T16:00:00-00:00",
+    ),
     "agent-resources-synced": (
         "Agent's Resource View Synced to Placement",
         "Stores success/failure of last sync to Placement",
@@ -151,6 +156,7 @@ BEHAVIOURS: frozenset[str] = frozenset(
         "extraroute-atomic",
         "floatingip-pools",
         "l3_agent_scheduler",
+        "quota-check-limit",
         "rbac-security-groups",
         "subnet_onboard",
         "subnetpool-prefix-ops",
