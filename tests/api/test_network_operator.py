@@ -102,7 +102,7 @@ async def test_meters(net: Client) -> None:
     assert (await net("GET", f"{rules}?id=33"))["metering_label_rules"] == []
     for values, expected in (
         ({"remote_ip_prefix": "10.0.0.128/25"}, (409, "MeteringLabelRuleOverlaps")),
-        ({"remote_ip_prefix": "10.0.1.1/24"}, (400, "HTTPBadRequest")),
+        ({"remote_ip_prefix": "10.0.1.1"}, (400, "HTTPBadRequest")),
         ({}, (400, "InvalidInput")),
         ({"remote_ip_prefix": "10.0.1.0/24", "source_ip_prefix": "10.0.2.0/24"}, (400, "MeteringLabelRuleNotValid")),
     ):

@@ -46,7 +46,7 @@ async def test_a_network_for_one_other_project(net: Client) -> None:
     assert [s["id"] for s in (await net("GET", f"{N}/subnets?network_id={made['network_id']}", token="bob"))["subnets"]] == [made["id"]]
     assert [n["id"] for n in (await net("GET", f"{N}/networks?shared=True", token="bob"))["networks"]] == [made["network_id"]]
     assert (await net("GET", f"{N}/networks?shared=True", token="alice"))["networks"] == []
-    assert error(await net("DELETE", at, token="bob"))[:2] == (403, "PolicyNotAuthorized")
+    assert error(await net("DELETE", at, token="bob"))[:2] == (404, "HTTPNotFound")
     port = await make(net, "ports", "bob", network_id=made["network_id"], fixed_ips=[{"subnet_id": made["id"]}])
     used = await delete(net, answer)
     assert error(used)[:2] == (409, "RbacPolicyInUse")
@@ -164,3 +164,11 @@ async def test_who_may_and_how_many(net: Client) -> None:
     assert details["quota"]["rbac_policy"] == {"limit": 1, "used": 1, "reserved": 0}
     assert (await net("DELETE", f"{N}/networks/{own['id']}", token="alice")).status == 204
     assert (await net("GET", f"{N}/rbac-policies", token="alice"))["rbac_policies"] == []
+
+
+async def test_a_pool_is_shared_only_with_those_who_may_use_its_scope(net: Client) -> None:
+    scope = await make(net, "address_scopes", ip_version=4)
+    pool = await make(net, "subnetpools", name="p", prefixes="10.0.0.0/8", address_scope_id=scope["id"])
+    assert error(await policy(net, pool["id"], TWO, kind="subnetpool"))[:2] == (400, "InvalidInput")
+    assert (await policy(net, scope["id"], TWO, kind="address_scope")).status == 201
+    assert (await policy(net, pool["id"], TWO, kind="subnetpool")).status == 201

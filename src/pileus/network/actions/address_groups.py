@@ -13,7 +13,7 @@ from pileus.kit.resource import Mismatch
 from pileus.kit.store import Row
 from pileus.network.actions.rbac import stop_sharing
 from pileus.network.actions.scope import Page, change, columns, find, fresh, owned, owner, page
-from pileus.network.types import Prefixes, malformed
+from pileus.network.types import Prefixes, malformed, network_of
 from pileus.openstack.listing import Listing
 
 
@@ -93,8 +93,11 @@ def _changeable(ctx: Context, id: str, body: Any, policy: str) -> tuple[Row, lis
     owned(ctx, row, policy)
     if not isinstance(body, dict) or "addresses" not in body:
         raise malformed("Unable to find 'addresses' in request body")
+    given = body["addresses"]
+    if isinstance(given, list):  # here one address needs no prefix length
+        given = [str(network_of(item) or item) for item in given]
     try:
-        return row, Prefixes().parse(body["addresses"])
+        return row, Prefixes().parse(given)
     except Mismatch as mismatch:
         raise malformed(f"Invalid input for addresses. Reason: {mismatch.reason}.") from None
 

@@ -13,13 +13,26 @@ from typing import Any
 
 from pileus.errors import BadRequest, Conflict
 from pileus.kit.context import Context
-from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow, forbid
+from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow
 from pileus.kit.store import Row, Store
 from pileus.network.actions.addresses import ROUTER_OWNERS, Wanted, automatic, give, regive_automatic
 from pileus.network.actions.qos import checked_policy
 from pileus.network.actions.quotas import spend
 from pileus.network.actions.removal import remove_forwardings, remove_port
-from pileus.network.actions.scope import Page, absent, change, columns, deny, find, fresh, is_shared_with_caller, owner, page, restrict
+from pileus.network.actions.scope import (
+    Page,
+    absent,
+    change,
+    columns,
+    deny,
+    find,
+    fresh,
+    hidden,
+    is_shared_with_caller,
+    owner,
+    page,
+    restrict,
+)
 from pileus.network.actions.security_groups import default_security_group
 from pileus.network.actions.trunks import check_untrunked, follow_parent
 from pileus.network.resources import PORT, PORT_ADMIN
@@ -86,7 +99,7 @@ def create_port(ctx: Context, values: Row) -> Row:
         given = give(ctx, network, row, wanted)
         if groups is None:
             groups = [default["id"]] if default and row["port_security_enabled"] and given else []
-        _check_security(row, bool(given), groups)
+        _check_security(row, groups)
         _join(ctx, row, groups)
         ctx.wake("port", row["id"])
     return _port(ctx, row["id"])
@@ -126,8 +139,8 @@ def _mac(ctx: Context, network_id: str, given: str | None) -> str:
             return mac
 
 
-def _check_security(row: Row, has_address: bool, groups: list[str]) -> None:
-    if groups and not (row["port_security_enabled"] and has_address):
+def _check_security(row: Row, groups: list[str]) -> None:
+    if groups and not row["port_security_enabled"]:
         words = "Port security must be enabled and port must have an IP address in order to use security groups."
         raise BadRequest(words, type="PortSecurityAndIPRequiredForSecurityGroups")
     if not row["port_security_enabled"] and json.loads(row.get("allowed_address_pairs") or "[]"):
@@ -154,7 +167,7 @@ def update_port(ctx: Context, id: str, values: Row) -> Row:
     """Change a port; `fixed_ips` and `security_groups`, when given, are all it has afterwards. Raises as create_port does."""
     row = find(ctx, "port", id)
     if not ctx.is_admin and row["project_id"] != ctx.project_id:
-        forbid("update_port")
+        raise hidden("update_port")
     restrict(ctx, PORT, "update", values, (*PORT_ADMIN, "mac_address"))
     network = ctx.store.get("network", row["network_id"])
     if network is None:
@@ -231,12 +244,11 @@ def _check_floating(ctx: Context, port_id: str, address: str) -> None:
 
 def _check_after(ctx: Context, before: Row, after: Row, groups: list[str] | None) -> None:
     """Hold what a port has become against itself."""
-    has_address = bool(ctx.store.find("fixed_ip", {"port_id": after["id"]}, limit=1))
     opened = before["port_security_enabled"] and not after["port_security_enabled"]
     if opened and groups is None and ctx.store.find("port_security_group", {"port_id": after["id"]}, limit=1):
         words = "Port has security group associated. Cannot disable port security or IP address until security group is removed."
         raise Conflict(words, type="PortSecurityPortHasSecurityGroup")
-    _check_security(after, has_address, groups or [])
+    _check_security(after, groups or [])
 
 
 def _wake(ctx: Context, before: Row, after: Row) -> None:

@@ -133,6 +133,8 @@ def create_rbac_policy(ctx: Context, values: Row) -> Row:
     thing = find(ctx, kind, values["object_id"])
     if not ctx.is_admin and thing["project_id"] != ctx.project_id:
         raise invalid_input(f"Only admins can manipulate policies on {'networks' if kind == 'network' else 'objects'} they do not own")
+    if kind == "subnetpool":
+        _check_scope(ctx, thing, values["target_project"])
     with ctx.store.transaction():
         spend(ctx, project, "rbac_policy")
         row = {**fresh(ctx), "project_id": project, **values}
@@ -141,6 +143,17 @@ def create_rbac_policy(ctx: Context, values: Row) -> Row:
         ctx.store.insert("rbac_policy", row)
         _keep_columns(ctx, row)
     return find(ctx, "rbac_policy", row["id"])
+
+
+def _check_scope(ctx: Context, pool: Row, target: str) -> None:
+    """Refuse to share a pool with a project that may not use the scope it is in."""
+    scope = ctx.store.get("address_scope", pool["address_scope_id"]) if pool["address_scope_id"] else None
+    if scope is None or scope["project_id"] == target:
+        return
+    open_to = {policy["target_project"] for policy in ctx.store.find("rbac_policy", {"object_id": scope["id"], "action": SHARED})}
+    if not open_to & {target, EVERYBODY}:
+        words = f"subnetpool {pool['id']} cannot be shared with {target}: address scope {scope['id']} is not shared with it"
+        raise invalid_input(words)
 
 
 def _keep_columns(ctx: Context, row: Row) -> None:

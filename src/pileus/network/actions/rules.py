@@ -10,7 +10,7 @@ from pileus.kit.context import Context
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow, forbid
 from pileus.kit.store import Row
 from pileus.network.actions.quotas import spend
-from pileus.network.actions.scope import Page, bump, columns, find, fresh, owner, page
+from pileus.network.actions.scope import Page, bump, columns, find, fresh, hidden, owner, page
 from pileus.network.actions.security_groups import default_security_group
 from pileus.network.types.rules import ICMP, IPV6_ONLY, WITH_PORTS, number_of
 from pileus.openstack.listing import Listing
@@ -126,7 +126,7 @@ def delete_security_group_rule(ctx: Context, id: str) -> None:
     row = find(ctx, "security_group_rule", id)
     group = find(ctx, "security_group", row["security_group_id"])
     if not ctx.is_admin and ctx.project_id not in (row["project_id"], group["project_id"]):
-        forbid("delete_security_group_rule")
+        raise hidden("delete_security_group_rule")
     with ctx.store.transaction():
         ctx.store.delete("security_group_rule", {"id": id})
         bump(ctx, "security_group", group["id"])

@@ -124,9 +124,14 @@ def page(ctx: Context, table: str, listing: Listing) -> Page:
 
 
 def owned(ctx: Context, row: Row, policy: str) -> None:
-    """Refuse to change what the caller sees but does not own."""
+    """Refuse to change what the caller sees but does not own. It is not there then: only of what is one's own one hears of a rule."""
     if not ctx.is_admin and row["project_id"] != ctx.project_id:
-        forbid(policy)
+        raise hidden(policy)
+
+
+def hidden(policy: str) -> NotFound:
+    """What somebody else's thing is for whoever may not change it; `extra` has the policy that says so."""
+    return NotFound("The resource could not be found.", type="HTTPNotFound", policy=policy)
 
 
 def owner(ctx: Context, values: Row) -> str:

@@ -14,9 +14,8 @@ from pileus.network.actions.addresses import AUTOMATIC, ROUTER_OWNERS, automatic
 from pileus.network.actions.networks import check_mtu
 from pileus.network.actions.quotas import spend
 from pileus.network.actions.removal import AUTO_DELETED, remove_port, remove_subnet
-from pileus.network.actions.scope import Page, bump, change, columns, find, fresh, owner, page, restrict
+from pileus.network.actions.scope import Page, bump, change, columns, find, fresh, hidden, owner, page
 from pileus.network.actions.subnetpools import allocate, check_affinity, default_pool
-from pileus.network.resources import SUBNET, SUBNET_ADMIN
 from pileus.network.types import IPNetwork, bad_request, invalid_input
 from pileus.openstack.listing import Listing
 
@@ -43,7 +42,6 @@ def create_subnet(ctx: Context, values: Row) -> Row:
 
     Out of a pool it is any free range, or the one asked for.
     """
-    restrict(ctx, SUBNET, "create", values, SUBNET_ADMIN)
     project = owner(ctx, values)
     network = find(ctx, "network", values["network_id"])
     if not ctx.is_admin and network["project_id"] != ctx.project_id:
@@ -209,7 +207,7 @@ def _changeable(ctx: Context, id: str, policy: str) -> Row:
     if not ctx.is_admin and row["project_id"] != ctx.project_id:
         network = ctx.store.get("network", row["network_id"])
         if network is None or network["project_id"] != ctx.project_id:
-            forbid(policy)
+            raise hidden(policy)
     return row
 
 
@@ -217,7 +215,6 @@ def _changeable(ctx: Context, id: str, policy: str) -> Row:
 def update_subnet(ctx: Context, id: str, values: Row) -> Row:
     """Change a subnet. Raises Conflict for a gateway that a router has."""
     row = _changeable(ctx, id, "update_subnet")
-    restrict(ctx, SUBNET, "update", values, SUBNET_ADMIN)
     cidr = ipaddress.ip_network(row["cidr"])
     _check(values, cidr, row)
     with ctx.store.transaction():

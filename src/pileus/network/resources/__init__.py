@@ -5,7 +5,7 @@ from pileus.network.resources.default_rules import DEFAULT_RULE
 from pileus.network.resources.flavors import FLAVOR, SERVICE_PROFILE
 from pileus.network.resources.logs import LOG
 from pileus.network.resources.metering import LABEL, LABEL_RULE
-from pileus.network.resources.networks import NETWORK, NETWORK_ADMIN, SUBNET, SUBNET_ADMIN
+from pileus.network.resources.networks import NETWORK, NETWORK_ADMIN, SUBNET
 from pileus.network.resources.pools import ADDRESS_SCOPE, SUBNETPOOL
 from pileus.network.resources.port_forwardings import PORT_FORWARDING
 from pileus.network.resources.ports import PORT, PORT_ADMIN
@@ -62,6 +62,5 @@ __all__ = [
     "SECURITY_GROUP",
     "SUBNET",
     "SUBNETPOOL",
-    "SUBNET_ADMIN",
     "TRUNK",
 ]

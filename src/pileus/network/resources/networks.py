@@ -154,4 +154,3 @@ SUBNET = Resource(
     ],
     words=WORDS,
 )
-SUBNET_ADMIN = ("service_types",)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pileus.errors import BadRequest
 from pileus.kit.resource import Mismatch, Type
-from pileus.network.types.scalar import Address, Cidr, Flag, Id, Mac, address_of, network_of
+from pileus.network.types.scalar import Address, Cidr, Flag, Id, Mac, PlainPrefix, address_of, network_of
 from pileus.network.types.words import CONVERT, invalid_input, malformed
 from pileus.openstack.types import is_uuid
 
@@ -80,7 +80,7 @@ def wrong_keys(given: Any, expected: tuple[str, ...]) -> None:
 
 
 class Prefixes:
-    """Different ranges of addresses, each written as it is: no bits to the right of the prefix, and the prefix length said."""
+    """Different ranges of addresses, each with its prefix length. Bits to the right of a prefix are dropped."""
 
     def parse(self, value: Any, /) -> list[str]:
         if value is None:
@@ -89,13 +89,8 @@ class Prefixes:
             raise Mismatch(f"'{value}' is not a list", value)
         if twice := _unique(value):
             raise Mismatch(f"Duplicate items in the list: '{', '.join(map(str, twice))}'", value)
-        for item in value:
-            network = network_of(item)
-            if network is None:
-                raise Mismatch(f"'{item}' is not a valid IP subnet", value)
-            if str(network) != item.lower():
-                raise Mismatch(f"'{item}' isn't a recognized IP subnet cidr, '{network}' is recommended", value)
-        return [str(network_of(item)) for item in value]
+        found = [str(PlainPrefix().parse(item if item is not None else "")) for item in value]
+        return list(dict.fromkeys(found))
 
     def schema(self) -> dict[str, Any]:
         return {"type": ["array", "null"], "items": Cidr().schema(), "uniqueItems": True}

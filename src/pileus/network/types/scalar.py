@@ -232,16 +232,14 @@ class Cidr:
 
 
 class PlainPrefix:
-    """A range of addresses without bits to the right of its prefix; null is none."""
+    """A range of addresses with its prefix length; null is none. Bits to the right of the prefix are dropped."""
 
     def parse(self, value: Any, /) -> str | None:
         if value is None:
             return None
         network = network_of(value)
-        if network is None:
+        if network is None or "/" not in value:
             raise Mismatch(f"'{value}' is not a valid IP subnet", value)
-        if str(network) != value.lower():
-            raise Mismatch(f"'{value}' isn't a recognized IP subnet cidr, '{network}' is recommended", value)
         return str(network)
 
     def schema(self) -> dict[str, Any]:
