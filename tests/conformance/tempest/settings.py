@@ -106,7 +106,12 @@ def network(cloud: Cloud) -> Sections:
             "build_timeout": "60",
             "project_network_cidr": "10.100.0.0/16",
         },
-        "network-feature-enabled": {"api_extensions": ",".join(aliases), "ipv6": "true", "ipv6_subnet_attributes": "true"},
+        "network-feature-enabled": {
+            "api_extensions": ",".join(aliases),
+            "ipv6": "true",
+            "ipv6_subnet_attributes": "true",
+            "port_security": said("port-security" in aliases),
+        },
     }
 
 
