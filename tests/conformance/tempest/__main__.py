@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -40,11 +41,22 @@ def environment(cloud: Cloud, suite: Suite, log: bool) -> dict[str, str]:
 
 def run(suite: Suite, cloud: Cloud, web: str = "", pattern: str = "", log: bool = False) -> tuple[int, list[Outcome]]:
     """The suite's outcomes against a cloud that is up, and how many tests it lists. On real guests the suite runs on the outside host."""
-    settings.tempest_conf(cloud, web, settings.GUESTS if suite.guests else None)
     settings.client_clouds(cloud)
+    rows = once(suite, cloud, web, settings.GUESTS if suite.guests else {}, (pattern, log))
+    listed = rows.pop(0)["listed"]
+    if suite.raw_only and any(re.search(suite.raw_only, row["id"]) for row in rows):
+        left = [row for row in rows if not re.search(suite.raw_only, row["id"])]
+        rows = left + once(suite, cloud, web, settings.ANY_CONTENT, (f"(?=.*{suite.raw_only}).*{pattern}", log))[1:]
+    return listed, rows
+
+
+def once(suite: Suite, cloud: Cloud, web: str, more: settings.Sections, asked: tuple[str, bool]) -> list[Outcome]:
+    """What the runner says, line by line, with `more` in its tempest.conf. `asked`: which tests, and whether with every request."""
+    settings.tempest_conf(cloud, web, more)
+    pattern, log = asked
     order = cloud.top / "order.json"
-    asked = {"packages": suite.packages, "pattern": pattern, "workers": suite.workers, "client": suite.client, "log": log}
-    order.write_text(json.dumps(asked))
+    wanted = {"packages": suite.packages, "pattern": pattern, "workers": suite.workers, "client": suite.client, "log": log}
+    order.write_text(json.dumps(wanted))
     errors = cloud.top / "runner.log"
     command = [*([PILEUS, "exec", "--"] if suite.guests else []), PYTHON, RUNNER, order]
     with errors.open("w") as file:
@@ -59,8 +71,7 @@ def run(suite: Suite, cloud: Cloud, web: str = "", pattern: str = "", log: bool 
         )
     if done.returncode:
         raise AssertionError(f"the runner ended with {done.returncode}\n{errors.read_text()[-3000:]}{cloud.log()}")
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
-    return rows[0]["listed"], rows[1:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def report(suite: Suite, listed: int, rows: list[Outcome], seconds: float) -> dict[str, Any]:
@@ -76,15 +87,11 @@ def report(suite: Suite, listed: int, rows: list[Outcome], seconds: float) -> di
     }
 
 
-def last_line(text: str) -> str:
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    return lines[-1] if lines else ""
-
-
 def tell(found: dict[str, Any], verbose: bool) -> None:
     for row in found["rows"]:
         if row["outcome"] == "failed":
-            print(f"FAILED {row['id']}\n    " + (row["text"].replace("\n", "\n    ") if verbose else last_line(row["text"])[:300]))
+            text = row["text"].strip()
+            print(f"FAILED {row['id']}\n    " + (text.replace("\n", "\n    ") if verbose else text.rpartition("\n")[2].strip()[:300]))
     for reason, count in Counter(row["text"].strip() for row in found["rows"] if row["outcome"] == "skipped").most_common():
         print(f"skipped {count}: {reason[:200]}")
     print(

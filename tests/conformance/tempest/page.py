@@ -19,6 +19,11 @@ unmodified, each suite against a fresh cloud on loopback, with a `tempest.conf` 
 advertised, features as built. The scenarios run on real guests and networks (`python -m tests.conformance.tempest scenario --page`),
 the others on the fake drivers.
 
+Where a cloud has to be set up for what is tested: rules for passwords are on for the identity suite, which tests them; images may
+be fetched from a web server on loopback; tests of lists of images, which upload random bytes as every format there is, know raw only,
+since this cloud refuses content that is not what it says to be. `PASSWORDS`, `ANY_CONTENT` and `GUESTS` in `tests/conformance/tempest`
+are all of it.
+
 A real OpenStack's figures are from a single machine of the same kind, with everything on it. Passed / listed; seconds are the suite's
 wall time.
 
