@@ -234,8 +234,10 @@ def build(
             loop.register(kind, look, give_ups.get(kind))
 
     live = live or Live(cloud, drivers.networks)  # which nobody asks, where there are no packets
-    tracer = Tracer(cloud, drivers.networks, _Servers(Sights(store, drivers.guests)), loop, live.resolve, live.lease)
-    socks = Socks(drivers.networks.outside, lambda: Reach(store, ipaddress.IPv4Network(settings.public_cidr), settings.port))
+    sights = Sights(store, drivers.guests)
+    tracer = Tracer(cloud, drivers.networks, _Servers(sights), loop, live.resolve, live.lease)
+    reach = Reach(store, ipaddress.IPv4Network(settings.public_cidr), settings.port, sights.named)
+    socks = Socks(drivers.networks.outside, reach)
     web = Web(_dialects(cloud, files, drivers.guests, tracer, socks), hosts=is_loopback)
     starts: list[Callable[[], Awaitable[None]]] = [each.resync for each in reconcilers]
     if settings.socks_port:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from pileus.app import _twin
+from pileus.compute.live.sight import Sights
 from pileus.network.live.socks import Reach, Socks
 from tests.kernel.town import Town, play
 
@@ -29,7 +30,8 @@ async def proxy(town: Town) -> Socks:
     port = int(town.endpoint.rpartition(":")[2])
     twin = town.datacenter.netns.run("outside", lambda: _twin(port))
     town.sockets.append(twin)
-    socks = Socks(town.net.outside, lambda: Reach(town.app.store, ipaddress.IPv4Network("192.168.37.0/24"), port))
+    named = Sights(town.app.store, town.guests).named
+    socks = Socks(town.net.outside, Reach(town.app.store, ipaddress.IPv4Network("192.168.37.0/24"), port, named))
     await socks.open(0)
     return socks
 
@@ -172,7 +174,7 @@ async def scene_half_a_connection_and_many(town: Town) -> None:
     assert await asyncio.to_thread(half) == data, "what was said last comes back after our end was closed"
 
     def many() -> None:
-        clients = [ByHand(socks) for _ in range(150)]
+        clients = [ByHand(socks) for _ in range(100)]
         for client in clients:
             assert client.greet() == b"\5\0"
         for client in clients:

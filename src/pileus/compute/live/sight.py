@@ -38,6 +38,10 @@ class Sights:
         seen = own or (found if ctx.is_admin else [])
         return [(one["id"], one["name"]) for one in seen]
 
+    def named(self, host: str) -> list[str]:
+        """The ids of the servers with a host name, in any project."""
+        return [row["id"] for row in self._store.find("server", {"hostname": host})]
+
     async def look(self, id: str) -> Sight | None:
         """A server as it is now. Raises HostError."""
         row = self._store.get("server", id)

@@ -38,12 +38,18 @@ def prepare(machine: Machine, public: ipaddress.IPv4Network) -> None:
     with machine.route(None) as route:
         bridge = rtnetlink.add_bridge(WIRE, BRIDGE_INDEX, mac=MAC, mtu=MTU, up=True)
         route.request(bridge, ignore=(errno.EEXIST, errno.EBUSY))
-        route.request(rtnetlink.add_address(BRIDGE_INDEX, f"{gateway(public)}/{public.prefixlen}"))
+        route.request(
+            rtnetlink.set_link(BRIDGE_INDEX, up=True),
+            rtnetlink.add_address(BRIDGE_INDEX, f"{gateway(public)}/{public.prefixlen}"),
+        )
     _masquerade(machine, public)
     machine.namespaces.create(OUTSIDE)
     if machine.link(OUTSIDE, DEVICE) is None:
         with machine.handle(OUTSIDE) as fd, machine.route(None) as route:
             route.request(rtnetlink.add_veth(OUTSIDE, DEVICE, peer_netns=fd, mtu=MTU, master=BRIDGE_INDEX))
+    with machine.route(None) as route:
+        if far_end := find(route, OUTSIDE):
+            route.request(rtnetlink.set_link(far_end.index, up=True, master=BRIDGE_INDEX))
     with machine.route(OUTSIDE) as route:
         link = find(route, DEVICE)
         if link is None:

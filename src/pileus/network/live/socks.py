@@ -34,7 +34,7 @@ REPLIES = {
     errno.EHOSTUNREACH: NO_HOST,
     errno.ETIMEDOUT: NO_HOST,
 }
-HANDSHAKE = 10.0  # seconds that a client may take to say what it wants
+HANDSHAKE = 30.0  # seconds that a client may take to say what it wants
 PATIENCE = 20.0  # seconds for a connection to come about
 PIECE = 1 << 16
 LOOPBACK = "127.0.0.1"
@@ -51,11 +51,12 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Reach:
-    """Where the proxy leads: the public range, and the APIs at loopback's `api_port`."""
+    """Where the proxy leads: the public range, and the APIs at loopback's `api_port`. `named`: the ids of servers with a host name."""
 
     store: Store
     public: ipaddress.IPv4Network
     api_port: int
+    named: Callable[[str], list[str]]
 
     def address(self, host: str, port: int) -> str:
         """The address that a client means. Raises Refused."""
@@ -72,7 +73,7 @@ class Reach:
         return str(ip)
 
     def _named(self, name: str) -> str:
-        """A floating IP by its own name in DNS, or by that of the port it leads to."""
+        """A floating IP by its own name in DNS, or by that of the port or the server it leads to."""
         if name == "localhost":
             return LOOPBACK
         own = "SELECT floating_ip_address AS address FROM floating_ip WHERE dns_name <> '' AND"
@@ -81,6 +82,8 @@ class Reach:
             short = name.removesuffix(f".{DOMAIN}")
             sql = "SELECT i.floating_ip_address AS address FROM floating_ip i JOIN port p ON p.id = i.port_id"
             found = self.store.query(f"{sql} WHERE p.gone = 0 AND p.dns_name <> '' AND lower(p.dns_name) = ?", short)
+            if not found and (ids := self.named(short)):
+                found = self.store.query(f"{sql} WHERE p.gone = 0 AND p.device_id IN ({', '.join('?' * len(ids))})", *ids)
         if len(found) != 1:
             raise Refused(NO_HOST)
         return str(found[0]["address"])
@@ -109,7 +112,7 @@ def _row(end: tuple[str, int]) -> str:
 class Socks:
     """The proxy. `open` and `close` as often as one likes."""
 
-    def __init__(self, connect: Connect, reach: Callable[[], Reach]) -> None:
+    def __init__(self, connect: Connect, reach: Reach) -> None:
         self._connect, self._reach = connect, reach
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -181,7 +184,7 @@ class Socks:
                 await _say(writer, refused.reply)
                 return None
         try:
-            address = self._reach().address(host, port)
+            address = self._reach.address(host, port)
             sock = await self._connected(address, port)
         except Refused as refused:
             await _say(writer, refused.reply)

@@ -11,6 +11,7 @@ from pileus.network.live.directory import Directory
 from pileus.network.reconcile import rows
 from pileus.network.trace import guest, mend
 from pileus.network.trace.report import EPHEMERAL, UDP, Packet, Stop, Unknown
+from pileus.network.trace.state import check_state
 from pileus.network.trace.switch import carry
 from pileus.network.trace.walk import Walk
 from pileus.network.trace.world import World
@@ -20,6 +21,9 @@ def look_up(walk: Walk, port: Row, own: str, name: str) -> str:
     """The address behind a name, as a guest would find it."""
     world = walk.world
     guest_name = world.guest_name(port)
+    walk.enter("guest", guest_name)
+    check_state(walk, port)
+    guest.check_address(walk, port, own)
     walk.enter("DNS", name)
     servers = _servers(walk, port, own)
     failed: list[Stop] = []

@@ -67,7 +67,7 @@ def words_of(walk: Walk, rule: Rule) -> str:
     if rule.group:
         found = walk.world.store.get("security_group", rule.group)
         return f"{kind}{ports} {side} members of {walk.world.called('security_group', found) if found else rule.group}"
-    return f"{kind}{ports} {side} {rule.prefix or 'anywhere'}"
+    return f"{kind}{ports} {side} {'anywhere' if rule.prefix in ('', '0.0.0.0/0', '::/0') else rule.prefix}"
 
 
 def _refusal(walk: Walk, port: Row, groups: list[Row], packet: Packet, direction: Direction, seer: Judge, *, answer: bool) -> Stop:

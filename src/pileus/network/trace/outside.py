@@ -31,7 +31,6 @@ def on_wire(walk: Walk, network: Row, packet: Packet, hop: str) -> Arrival | Non
     if not wire.way_out:
         words = "the cloud has no way out to the Internet: the setting outbound is none, or neither slirp4netns nor pasta is there"
         raise Stop("no-way-out", words, "pileus doctor", "PILEUS_OUTBOUND=auto pileus up")
-    walk.note(f"it leaves the cloud for {packet.target}")
     raise Unknown(f"It leaves the cloud. What becomes of it on the way to {packet.target} cannot be seen from here.")
 
 
