@@ -287,7 +287,7 @@ async def scene_a_router(driver: Networks) -> None:
         {"routes": (want.routes[0], Route("10.9.0.0/16", "10.0.2.8"))},
         {"routes": want.routes},
         {"legs": (outer, changed(inner, addresses=("10.0.2.254/24", "fd00:1::1/64", "fd00:2::1/64")))},
-        {"routes": (*want.routes, Route("fd00:9::/64", "fd00:1::9"))},
+        {"routes": (*want.routes, Route("fd00:9::/64", "fd00:1::9"), Route("::/0", "fe80::1"))},
         {"up": False},
         {"up": True},
         {"routes": want.routes, "legs": (outer, changed(inner, addresses=("10.0.2.254/24", "fe80::1/64")))},

@@ -168,7 +168,8 @@ def _change(machine: Machine, name: str, steps: Sequence[Step]) -> None:
 def _message(step: Step, found: dict[str, rtnetlink.Link]) -> Message | None:
     value = step.value
     if step.verb == "add_route":
-        return rtnetlink.add_route(value.destination, nexthop=value.nexthop)
+        outside = next((link.index for link in found.values() if link.name.startswith(OUTSIDE)), 0)
+        return rtnetlink.add_route(value.destination, nexthop=value.nexthop, index=outside if value.nexthop.startswith("fe80:") else 0)
     if step.verb == "drop_route":
         return rtnetlink.delete_route(value.destination, nexthop=value.nexthop)
     leg = value.leg[:11] if isinstance(value, Neighbour) else value[0]
