@@ -180,6 +180,7 @@ class Leg(msgspec.Struct, frozen=True, order=True, kw_only=True):
     mac: str
     mtu: int
     external: bool = False
+    up: bool = True
     addresses: tuple[str, ...] = ()  # "10.0.2.254/24"; on the external leg the floating ones too, as "192.168.37.10/32"
 
 

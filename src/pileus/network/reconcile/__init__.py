@@ -333,7 +333,7 @@ class Reconciler:
         ready = all(leg.network_id in there for leg in want.legs)
         self._note("router", want.id, {"host_status": "ACTIVE" if ready else "BUILD", "host_error": None})
         for leg in want.legs:
-            there_too = leg.network_id in there  # the leg is in place, also while its router is switched off
+            there_too = leg.network_id in there and leg.up  # the leg is in place, also while its router is switched off
             self._note("port", leg.port_id, {"status": "ACTIVE" if there_too else "DOWN", "host_error": None})
         translated: set[tuple[str, str | None]] = set()
         if ready and want.up:

@@ -172,8 +172,9 @@ def _legs(want: RouterWant, facts: RouterFacts) -> list[Step]:
         have = facts.legs.get(name)
         if have is None:
             steps.append(Step("add_leg", leg))
-        if have is None or (have.up, have.mtu, have.mac) != (want.up, leg.mtu, leg.mac):
-            steps.append(Step("set_leg", (name, want.up, leg.mtu, leg.mac)))
+        up = want.up and leg.up
+        if have is None or (have.up, have.mtu, have.mac) != (up, leg.mtu, leg.mac):
+            steps.append(Step("set_leg", (name, up, leg.mtu, leg.mac)))
     return steps
 
 
@@ -182,7 +183,7 @@ def _leg_addresses(want: RouterWant, facts: RouterFacts) -> list[Step]:
     for leg in want.legs:
         if leg.network_id in facts.networks:
             have = facts.legs.get(short(leg.port_id), LegFacts()).addresses
-            wanted = [address for address in leg.addresses if want.up or not address.startswith(LINK_LOCAL)]
+            wanted = [address for address in leg.addresses if (want.up and leg.up) or not address.startswith(LINK_LOCAL)]
             changes = _differences("address", wanted, have)
             steps += [Step(step.verb, (short(leg.port_id), step.value)) for step in changes]
     return steps
@@ -202,6 +203,7 @@ def _reachable(route: Route, want: RouterWant, facts: RouterFacts) -> bool:
     if hop.is_link_local:  # of the next router outside: only such a gateway may be one
         return any(leg.external for leg in want.legs if leg.network_id in facts.networks)
     legs = (leg for leg in want.legs if leg.network_id in facts.networks)
+    legs = (leg for leg in want.legs if leg.up and leg.network_id in facts.networks)
     return any(hop in ipaddress.ip_interface(address).network for leg in legs for address in leg.addresses)
 
 

@@ -323,6 +323,7 @@ def _legs(store: Store, router_id: str, floating: list[str]) -> list[Leg]:
                 mac=port["mac_address"],
                 mtu=network["mtu"],
                 external=external,
+                up=bool(port["admin_state_up"]),
                 addresses=tuple(addresses),
             )
         )
@@ -335,7 +336,7 @@ def advertising(store: Store, row: Row) -> set[str]:
         return set()
     found = store.query(
         "SELECT DISTINCT p.id FROM port p JOIN fixed_ip f ON f.port_id = p.id JOIN subnet s ON s.id = f.subnet_id"
-        " WHERE p.device_id = ? AND p.device_owner = ? AND p.gone = 0 AND s.ipv6_ra_mode IS NOT NULL",
+        " WHERE p.device_id = ? AND p.device_owner = ? AND p.gone = 0 AND p.admin_state_up = 1 AND s.ipv6_ra_mode IS NOT NULL",
         row["id"],
         INTERFACE,
     )
