@@ -201,8 +201,7 @@ def _reachable(route: Route, want: RouterWant, facts: RouterFacts) -> bool:
     """A kernel takes no route whose next hop it cannot reach: wait for the leg."""
     hop = ipaddress.ip_address(route.nexthop)
     if hop.is_link_local:  # of the next router outside: only such a gateway may be one
-        return any(leg.external for leg in want.legs if leg.network_id in facts.networks)
-    legs = (leg for leg in want.legs if leg.network_id in facts.networks)
+        return any(leg.external and leg.up for leg in want.legs if leg.network_id in facts.networks)
     legs = (leg for leg in want.legs if leg.up and leg.network_id in facts.networks)
     return any(hop in ipaddress.ip_interface(address).network for leg in legs for address in leg.addresses)
 
