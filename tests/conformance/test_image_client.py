@@ -83,7 +83,8 @@ def test_imports_by_every_method(cloud: Cloud, client: Client, web: Source) -> N
     check(client, "download", bytes(qcow2()))
     empty(cloud, "copy", "raw")
     id = say(client, "image show direct")["id"]
-    say(client, f"image import --method glance-download --remote-region RegionOne --remote-image {id} --wait copy")
+    place = f"--remote-region RegionOne --remote-service-interface public --remote-image {id}"
+    say(client, f"image import --method glance-download {place} --wait copy")
     check(client, "copy", DATA)
     assert "web-download" in str(say(client, "image import info -f json"))
     assert {task["Status"] for task in say(client, "image task list")} == {"success"}

@@ -19,6 +19,7 @@ from pileus.drivers.fake.host import FakeHost
 from pileus.drivers.fake.images import FakeImages
 from pileus.errors import HostError
 from pileus.image.host import Facts, Folder, Images, Step
+from pileus.image.inspect import inspect
 from tests.unit.test_inspect_hostile import HOSTILE, vhd
 
 MIB = 1 << 20
@@ -88,6 +89,30 @@ async def test_dropping_what_is_not_there_is_harmless(make: Make) -> None:
     images = make()
     for verb in ("drop_base", "drop_upload", "drop_partial"):
         await images.apply(str(uuid.uuid4()), Step(verb))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("target", ["qcow2", "raw"])
+@pytest.mark.parametrize("driver", ["qcow2", "raw", "vpc", "vmdk", "vdi", "vhdx", "parallels"])
+async def test_what_was_staged_is_converted_beside_itself(make: Make, folder: Folder, driver: str, target: str) -> None:
+    images = make()
+    id = upload(folder, driver)
+    folder.upload(id).rename(folder.stage(id))
+    step = Step("convert_stage", driver, 4 * MIB + 64 * 1024, target)
+    await images.apply(id, step)
+    await images.apply(id, step)
+    assert await facts(make(), id) == Facts(stage=True, converted=True)
+    with folder.converted(id).open("rb") as file:
+        assert inspect(file, target).virtual_size >= 4 * MIB
+    assert folder.converted(id).stat().st_mode & 0o222 == 0
+    for verb in ("drop_stage", "drop_converted"):
+        await images.apply(id, Step(verb))  # type: ignore[arg-type]
+    assert await facts(images, id) == Facts()
+
+
+async def test_nothing_staged_is_nothing_to_convert(make: Make) -> None:
+    with pytest.raises(HostError):
+        await make().apply(str(uuid.uuid4()), Step("convert_stage", "raw", MIB, "qcow2"))
+    assert await make().observe() == {}
 
 
 @pytest.mark.parametrize("verb", ["link", "convert"])

@@ -65,6 +65,7 @@ class FakeImages(Images):
         half.write_bytes(empty_qcow2(step.virtual_size) if step.target == "qcow2" else b"")
         if step.target == "raw":
             os.truncate(half, step.virtual_size)
+        half.chmod(0o444)
         os.replace(half, self.folder.converted(id))
 
     async def opinion(self, file: Path, driver: str) -> Opinion | None:

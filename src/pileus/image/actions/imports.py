@@ -136,7 +136,7 @@ def _checked(ctx: Context, name: str, method: Mapping[str, Any]) -> dict[str, An
             raise BadRequest(f"'{part}' needs to be set for glance-download import method")
     if not is_uuid(method["glance_image_id"]):
         raise BadRequest(f"Remote image id does not look like a UUID: {method['glance_image_id']}")
-    return {"glance_service_interface": method.get("glance_service_interface", "public")}
+    return {"glance_service_interface": method.get("glance_service_interface") or "public"}  # clients send null
 
 
 def _copy(asked: Mapping[str, Any]) -> None:

@@ -44,6 +44,11 @@ def show_stores(request: Request) -> Response:
     raise NotFound("Multi backend is not supported at this site.")
 
 
+def remove_from_store(request: Request) -> Response:
+    """Take an image out of one of several stores: there is one."""
+    raise NotFound("Multi backend is not supported at this site.")
+
+
 def show_usage(request: Request) -> Response:
     return Response(200, {"usage": actions.show_usage(request.ctx)})
 
@@ -77,6 +82,7 @@ ROUTES = [
     Route("GET", "/v2/info/stores", show_stores),
     Route("GET", "/v2/info/stores/detail", show_stores),
     Route("GET", "/v2/info/usage", show_usage),
+    Route("DELETE", "/v2/stores/{store}/{id}", remove_from_store),
     Route("GET", "/v2/cache", list_cache),
     Route("DELETE", "/v2/cache", clear_cache),
     Route("PUT", "/v2/cache/{id}", queue_image),
