@@ -9,7 +9,8 @@ from pileus.kit.context import Context
 from pileus.kit.policy import ADMIN, PROJECT_READER, allow
 from pileus.kit.store import Row
 from pileus.network.actions.scope import Page, change, columns, find, fresh, page
-from pileus.network.types import malformed
+from pileus.network.resources.flavors import ROUTERS
+from pileus.network.types import bad_request, malformed
 from pileus.openstack.listing import Listing
 
 DRIVERS = {  # what a profile may name, and how `service-providers` calls it
@@ -181,4 +182,6 @@ def check_flavor(ctx: Context, id: str) -> None:
     row = find(ctx, "network_flavor", id)
     if not row["enabled"]:
         raise Conflict("Flavor is not enabled.", type="FlavorDisabled")
+    if row["service_type"] != ROUTERS:
+        raise bad_request("router", f"Flavor {id} is of {row['service_type']}, not of {ROUTERS}")
     list_next_providers(ctx, id)

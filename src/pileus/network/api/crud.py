@@ -103,8 +103,8 @@ def _item(resource: Resource, item: Any) -> Any:
 def update(noun: Noun, request: Request) -> Response:
     ctx, id = request.ctx, request.params["id"]
     assert noun.update is not None
-    check_revision(request, noun.find(ctx, id))
     values = decoded(noun.resource, body_of(request).get(noun.resource.key), "update", ctx)
+    check_revision(request, noun.find(ctx, id))
     row = noun.update(ctx, id, values)
     item = shown(noun, row, ctx)
     if noun.trim:

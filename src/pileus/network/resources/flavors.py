@@ -8,7 +8,8 @@ from pileus.kit.resource import Field, Resource, children, flag
 from pileus.kit.store import Row, Store
 from pileus.network.types import WORDS, Flag, Id, ListOf, Metainfo, OneOf, Text
 
-SERVICE_TYPES = ("L3_ROUTER_NAT",)
+ROUTERS = "L3_ROUTER_NAT"
+SERVICE_TYPES = (ROUTERS, "DUMMY", "FIREWALL", "FIREWALL_V2", "FLAVORS", "LOADBALANCERV2", "METERING", "QOS", "VPN")  # Neutron's
 
 
 def profiles_of(store: Store, rows: list[Row]) -> None:
@@ -49,7 +50,7 @@ FLAVOR = Resource(
             create="required",
             filter=True,
             sort=True,
-            doc="What it is a kind of: routers only.",
+            doc="What it is a kind of. Only of routers is anything made here.",
         ),
         Field(
             "service_profiles",
