@@ -67,18 +67,31 @@ async def test_shared_and_external_are_policies(net: Client) -> None:
     assert (await net("GET", f"{N}/networks/{made['id']}", token="bob")).status == 404
     await net("PUT", f"{N}/networks/{made['id']}", {"network": {"shared": True}})
     assert (await net("GET", f"{N}/networks/{made['id']}", token="bob"))["network"]["shared"] is True
-    outside = await public(net)
+    public_policies = (await net("GET", f"{N}/rbac-policies?object_id={await public(net)}", token="admin"))["rbac_policies"]
+    kept = await net("DELETE", f"{N}/rbac-policies/{public_policies[0]['id']}", token="admin")
+    assert error(kept)[:2] == (409, "RbacPolicyInUse")
+    assert "Default external networks must be shared to everyone." in error(kept)[2]
+
+
+async def test_an_outside_for_some(net: Client) -> None:
+    outside = (await make(net, "networks", "admin", **{"router:external": True}))["id"]
+    await subnet(net, "172.16.0.0/24", "admin", outside, enable_dhcp=False)
     found = (await net("GET", f"{N}/rbac-policies?object_id={outside}", token="admin"))["rbac_policies"]
     assert [(p["action"], p["target_tenant"]) for p in found] == [(EXTERNAL, "*")]
     router = await make(net, "routers", external_gateway_info={"network_id": outside})
-    used = await net("DELETE", f"{N}/rbac-policies/{found[0]['id']}", token="admin")
-    assert error(used)[:2] == (409, "RbacPolicyInUse")
+    at = f"{N}/rbac-policies/{found[0]['id']}"
+    assert error(await net("DELETE", at, token="admin"))[:2] == (409, "RbacPolicyInUse")
+    assert (await net("PUT", at, {"rbac_policy": {"target_tenant": ONE}})).status == 200
+    assert (await net("GET", f"{N}/networks/{outside}", token="alice"))["network"]["router:external"] is True
+    assert (await net("GET", f"{N}/networks/{outside}", token="bob")).status == 404
     await net("DELETE", f"{N}/routers/{router['id']}", token="alice")
-    assert (await net("DELETE", f"{N}/rbac-policies/{found[0]['id']}", token="admin")).status == 204
+    revision = (await net("GET", f"{N}/networks/{outside}"))["network"]["revision_number"]
+    assert (await net("DELETE", at, token="admin")).status == 204
+    shown = (await net("GET", f"{N}/networks/{outside}"))["network"]
+    assert (shown["router:external"], shown["revision_number"]) == (False, revision + 1)
     assert (await net("GET", f"{N}/networks/{outside}", token="alice")).status == 404
     assert (await policy(net, outside, ONE, "admin", action=EXTERNAL)).status == 201
     assert (await net("GET", f"{N}/networks/{outside}", token="alice"))["network"]["router:external"] is True
-    assert (await net("GET", f"{N}/networks/{outside}", token="bob")).status == 404
 
 
 async def test_one_policy_of_two_is_enough(net: Client) -> None:

@@ -192,7 +192,7 @@ async def test_quotas(net: Client) -> None:
     assert details["security_group"]["used"] == 1
     assert details["floatingip"] == {"limit": 50, "used": 0, "reserved": 0}
     below = await net("PUT", at, {"quota": {"network": 0, "check_limit": True}})
-    assert error(below) == (409, "OverQuota", "Quota exceeded for resources: ['network'].")
+    assert error(below) == (400, "QuotaLimitTooLow", "Quota limit is below what is used for resources: ['network'].")
     assert (await net("PUT", at, {"quota": {"network": 0}}))["quota"]["network"] == 0
     assert [q["project_id"] for q in (await net("GET", f"{N}/quotas"))["quotas"]] == [ONE]
     assert (await net("DELETE", at)).status == 204

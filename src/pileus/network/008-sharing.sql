@@ -94,12 +94,12 @@ CREATE TABLE default_security_group_rule (
     revision                INTEGER NOT NULL DEFAULT 0
 );
 INSERT INTO default_security_group_rule
-    (id, direction, ethertype, remote_group_id, used_in_default_sg, used_in_non_default_sg, created_at, updated_at)
+    (id, description, direction, ethertype, remote_group_id, used_in_default_sg, used_in_non_default_sg, created_at, updated_at)
 VALUES
-    ('6e6f7e70-0001-4a2b-8c3d-000000000001', 'egress', 'IPv4', NULL, 1, 1, 0, 0),
-    ('6e6f7e70-0001-4a2b-8c3d-000000000002', 'ingress', 'IPv4', 'PARENT', 1, 0, 0, 0),
-    ('6e6f7e70-0001-4a2b-8c3d-000000000003', 'egress', 'IPv6', NULL, 1, 1, 0, 0),
-    ('6e6f7e70-0001-4a2b-8c3d-000000000004', 'ingress', 'IPv6', 'PARENT', 1, 0, 0, 0);
+    ('6e6f7e70-0001-4a2b-8c3d-000000000001', 'Legacy default SG rule for egress traffic', 'egress', 'IPv4', NULL, 1, 1, 0, 0),
+    ('6e6f7e70-0001-4a2b-8c3d-000000000002', 'Legacy default SG rule for ingress traffic', 'ingress', 'IPv4', 'PARENT', 1, 0, 0, 0),
+    ('6e6f7e70-0001-4a2b-8c3d-000000000003', 'Legacy default SG rule for egress traffic', 'egress', 'IPv6', NULL, 1, 1, 0, 0),
+    ('6e6f7e70-0001-4a2b-8c3d-000000000004', 'Legacy default SG rule for ingress traffic', 'ingress', 'IPv6', 'PARENT', 1, 0, 0, 0);
 
 -- What an operator has said of the agents that this machine is shown as (actions/agents.py); who says nothing has no row.
 CREATE TABLE agent (

@@ -179,6 +179,8 @@ def update_port(ctx: Context, id: str, values: Row) -> Row:
         changes = columns({k: v for k, v in values.items() if v is not None or k == "binding_host"}, PACK)
         if "extra_dhcp_opts" in values:
             changes["extra_dhcp_opts"] = _merged(row["extra_dhcp_opts"], values["extra_dhcp_opts"])
+        if values.get("mac_address", "") is None:
+            changes["mac_address"] = _mac(ctx, row["network_id"], None)  # another one, whichever
         if changes.get("mac_address", row["mac_address"]) != row["mac_address"]:
             _check_mac_change(ctx, row, changes["mac_address"])
         after = change(ctx, "port", row, changes)

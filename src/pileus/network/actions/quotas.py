@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.errors import OverQuota
+from pileus.errors import BadRequest, OverQuota
 from pileus.kit.context import Context
 from pileus.kit.policy import ADMIN, PROJECT_READER, allow, forbid
 from pileus.kit.store import Store
@@ -74,11 +74,11 @@ def list_quotas(ctx: Context) -> list[dict[str, Any]]:
 
 @allow(ADMIN, "update_quota")
 def update_quota(ctx: Context, project_id: str, changes: dict[str, int], *, check: bool = False) -> dict[str, int]:
-    """Set some limits; -1 is none. A limit below what is used refuses new things only; with `check` it is refused itself (OverQuota)."""
+    """Set some limits; -1 is none. A limit below what is used refuses new things only; with `check` it is refused itself (BadRequest)."""
     with ctx.store.transaction():
         below = [name for name, limit in changes.items() if limit != quota.UNLIMITED and limit < used(ctx.store, project_id, name)]
         if check and below:
-            raise OverQuota(f"Quota exceeded for resources: {sorted(below)}.", resource=below[0], limit=changes[below[0]])
+            raise BadRequest(f"Quota limit is below what is used for resources: {sorted(below)}.", type="QuotaLimitTooLow")
         quota.set_limits(ctx.store, project_id, changes)
     return quota.limits(ctx.store, project_id, DEFAULTS)
 

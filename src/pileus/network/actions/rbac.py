@@ -6,6 +6,7 @@ Not here: what a project sees by them (scope.py).
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from pileus.errors import Conflict
@@ -13,7 +14,7 @@ from pileus.kit.context import Context
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, allow
 from pileus.kit.store import Row
 from pileus.network.actions.quotas import spend
-from pileus.network.actions.scope import Page, change, deny, find, fresh, owned, owner, page
+from pileus.network.actions.scope import Page, bump, change, deny, find, fresh, owned, owner, page
 from pileus.network.resources.rbac import RBAC_POLICY
 from pileus.network.resources.sharing import EVERYBODY
 from pileus.network.types import invalid_input
@@ -52,6 +53,7 @@ SHAREABLE = {
         " UNION SELECT project_id FROM security_group_rule WHERE remote_group_id = :id",
     ),
 }
+DEPENDENT = "There are routers attached to this network that depend on this policy for access."
 ROUTED = "SELECT DISTINCT project_id FROM router WHERE gateway_network_id = :id AND gone = 0"  # projects whose routers lead there
 
 
@@ -76,10 +78,10 @@ def stop_sharing(ctx: Context, id: str, action: str | None = None) -> None:
     ctx.store.delete("rbac_policy", {"object_id": id, **({"action": action} if action else {})})
 
 
-def check_users(ctx: Context, object_type: str, thing: Row, target: str) -> None:
+def check_users(ctx: Context, object_type: str, thing: Row, target: str, new: Set[str] = frozenset()) -> None:
     """Refuse to take a thing from a project (or from everybody) that uses it by no other policy."""
     policies = ctx.store.find("rbac_policy", {"object_id": thing["id"], "action": SHARED})
-    others = {policy["target_project"] for policy in policies} - {target}
+    others = {policy["target_project"] for policy in policies} - {target} | new
     if EVERYBODY in others:
         return
     users = {row["project_id"] for row in ctx.store.query(SHAREABLE[object_type].users, id=thing["id"])} - {thing["project_id"], ""}
@@ -142,6 +144,7 @@ def create_rbac_policy(ctx: Context, values: Row) -> Row:
             raise Conflict("An RBAC policy already exists with those values.", type="DuplicateRbacPolicy")
         ctx.store.insert("rbac_policy", row)
         _keep_columns(ctx, row)
+        bump(ctx, kind, thing["id"])
     return find(ctx, "rbac_policy", row["id"])
 
 
@@ -163,7 +166,8 @@ def _keep_columns(ctx: Context, row: Row) -> None:
     everybody = {"object_id": row["object_id"], "action": SHARED, "target_project": EVERYBODY}
     changes = {"shared": int(ctx.store.first("rbac_policy", everybody) is not None)}
     if row["action"] == EXTERNAL:
-        changes["external"] = 1
+        outside = {"object_id": row["object_id"], "action": EXTERNAL}
+        changes["external"] = int(ctx.store.first("rbac_policy", outside) is not None)
     ctx.store.update("network", row["object_id"], changes)
 
 
@@ -176,12 +180,13 @@ def update_rbac_policy(ctx: Context, id: str, values: Row) -> Row:
     _check_target(ctx, "update", target)
     with ctx.store.transaction():
         if target not in (row["target_project"], EVERYBODY):
-            _check_unused(ctx, row)
+            _check_unused(ctx, row, {target})
         twin = ctx.store.first("rbac_policy", {"object_id": row["object_id"], "action": row["action"], "target_project": target})
         if twin and twin["id"] != id:
             raise Conflict("An RBAC policy already exists with those values.", type="DuplicateRbacPolicy")
         after = change(ctx, "rbac_policy", row, {"target_project": target})
         _keep_columns(ctx, after)
+        bump(ctx, row["object_type"], row["object_id"])
     return after
 
 
@@ -193,25 +198,31 @@ def delete_rbac_policy(ctx: Context, id: str) -> None:
     with ctx.store.transaction():
         _check_unused(ctx, row)
         ctx.store.delete("rbac_policy", {"id": id})
-        _keep_columns(ctx, {**row, "action": SHARED})
+        _keep_columns(ctx, row)
+        bump(ctx, row["object_type"], row["object_id"])
 
 
-def _check_unused(ctx: Context, row: Row) -> None:
-    """Refuse to end a policy that somebody's things stand on."""
+def _check_unused(ctx: Context, row: Row, new: Set[str] = frozenset()) -> None:
+    """Refuse to end a policy that somebody's things stand on; `new`: who may use the thing from now on."""
     thing = ctx.store.get(row["object_type"], row["object_id"])
     if thing is None:
         return
     if row["action"] == SHARED:
         try:
-            check_users(ctx, row["object_type"], thing, row["target_project"])
+            check_users(ctx, row["object_type"], thing, row["target_project"], new)
         except Conflict as refusal:
             if refusal.type == "RbacPolicyInUse":
                 raise
             raise _in_use(thing["id"], refusal.message) from None
         return
-    others = {p["target_project"] for p in ctx.store.find("rbac_policy", {"object_id": thing["id"]}) if p["id"] != row["id"]}
+    if thing["is_default"] and row["target_project"] == EVERYBODY:
+        raise _in_use(thing["id"], "Default external networks must be shared to everyone.")
+    policies = ctx.store.find("rbac_policy", {"object_id": thing["id"]})
+    others = {policy["target_project"] for policy in policies if policy["id"] != row["id"]} | new
+    last = not new and not any(policy["action"] == EXTERNAL and policy["id"] != row["id"] for policy in policies)
+    if last and ctx.store.first("router", {"gateway_network_id": thing["id"]}):
+        raise _in_use(thing["id"], DEPENDENT)
     routed = {router["project_id"] for router in ctx.store.query(ROUTED, id=thing["id"])} - {thing["project_id"]}
     routed = routed - others if row["target_project"] == EVERYBODY else routed & {row["target_project"]}
     if routed and EVERYBODY not in others:
-        details = "There are routers attached to this network that depend on this policy for access."
-        raise _in_use(thing["id"], details)
+        raise _in_use(thing["id"], DEPENDENT)

@@ -44,7 +44,7 @@ def _insert(ctx: Context, row: Row, rules: Iterable[Row]) -> None:
     for first in rules:
         rule = {**fresh(ctx), "security_group_id": row["id"], "project_id": row["project_id"], "revision": 0}
         rule["remote_group_id"] = row["id"] if first["remote_group_id"] == PARENT else first["remote_group_id"]
-        ctx.store.insert("security_group_rule", {**rule, **{name: first[name] for name in (*COPIED, "description")}})
+        ctx.store.insert("security_group_rule", {**rule, **{name: first[name] for name in COPIED}})
     ctx.wake("security_group", row["id"])
 
 
@@ -57,8 +57,9 @@ def find_security_group(ctx: Context, id: str) -> Row:
 
 @allow(PROJECT_READER, "get_security_group")
 def list_security_groups(ctx: Context, listing: Listing) -> Page:
-    """The groups that the caller sees. Raises NotFound for a marker that is none of them."""
-    default_security_group(ctx, ctx.project_id)
+    """The groups that the caller sees, also the default one of a project asked for. Raises NotFound for a marker that is none of them."""
+    asked = listing.where.get("project_id")
+    default_security_group(ctx, asked if ctx.is_admin and isinstance(asked, str) else ctx.project_id)
     return page(ctx, "security_group", listing)
 
 

@@ -74,7 +74,7 @@ PORT = Sparse(
         *head(),
         Field("network_id", Id(), show="network_id", create="required", filter=True, sort=True),
         Field("admin_state_up", Flag(), show=flag("admin_state_up"), create=True, update=True, default=True, filter=True, sort=True),
-        Field("mac_address", Mac(), show="mac_address", create=True, update=True, filter=True, sort=True),
+        Field("mac_address", Mac(null=True), show="mac_address", create=True, update=True, filter=True, sort=True),
         Field("status", show="status", filter=True, sort=True),
         Field("device_id", Text(), show="device_id", create=True, update=True, default="", filter=True, sort=True),
         Field("device_owner", Text(), show="device_owner", create=True, update=True, default="", filter=True, sort=True),

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from pileus.kit.context import Context
 from pileus.kit.resource import Field, Resource
+from pileus.kit.store import Row
 from pileus.network.resources.fields import tail
 from pileus.network.types import WORDS, Id, OneOf, Text, Whole
+
+
+def described(row: Row, ctx: Context) -> str:
+    """A segment that nobody has described has an empty description."""
+    return row["description"] or ""
+
 
 SEGMENT = Resource(
     "segment",
@@ -23,7 +31,7 @@ SEGMENT = Resource(
         ),
         Field("segmentation_id", Whole(min=0, null=True), show="segmentation_id", create=True, filter=True, sort=True),
         Field("name", Text(null=True), show="name", create=True, update=True, filter=True, sort=True, alias="standard-attr-segment"),
-        Field("description", Text(null=True), show="description", create=True, update=True, filter=True, sort=True),
+        Field("description", Text(null=True), show=described, create=True, update=True, column="description", filter=True, sort=True),
         *tail(tags=False),
     ],
     words=WORDS,

@@ -204,7 +204,7 @@ class AddressPairs:
         pair: dict[str, str] = {}
         if item.get("mac_address") is not None:
             try:
-                pair["mac_address"] = Mac().parse(item["mac_address"])
+                pair["mac_address"] = str(Mac().parse(item["mac_address"]))
             except Mismatch as mismatch:
                 raise malformed(mismatch.reason) from None
         if "ip_address" not in item:

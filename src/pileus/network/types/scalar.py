@@ -185,10 +185,15 @@ class PortRange:
         return {"type": ["string", "null"], "pattern": "^[0-9]+(:[0-9]+)?$"}
 
 
+@dataclass(frozen=True, slots=True)
 class Mac:
     """A hardware address, kept in lower case with colons. All zeros and the broadcast address are refused."""
 
-    def parse(self, value: Any, /) -> str:
+    null: bool = False
+
+    def parse(self, value: Any, /) -> str | None:
+        if value is None and self.null:
+            return None
         digits = re.sub(r"[-:.]", "", value).lower() if isinstance(value, str) else ""
         groups = r"([0-9a-fA-F]{2}([-:])[0-9a-fA-F]{2}(\2[0-9a-fA-F]{2}){4}|([0-9a-fA-F]{4}\.){2}[0-9a-fA-F]{4}|[0-9a-fA-F]{12})"
         if not re.fullmatch(groups, value if isinstance(value, str) else "") or digits in ("0" * 12, "f" * 12):
