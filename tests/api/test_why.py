@@ -234,6 +234,43 @@ async def test_a_server_that_is_off(land: Land) -> None:
     assert (verdict["cause"], verdict["mend"]) == ("server-stopped", ["openstack server start db"])
 
 
+async def test_a_port_that_a_trunk_carries(land: Land) -> None:
+    other = (await land.made(f"{N}/networks", {"network": {"name": "vlan"}}))["id"]
+    wish = {"network_id": other, "ip_version": 4, "cidr": "10.0.7.0/24"}
+    await land.made(f"{N}/subnets", {"subnet": wish})
+    ports = []
+    for last, name in ((5, "inner"), (6, "peer")):
+        wish = {"name": name, "network_id": other, "fixed_ips": [{"ip_address": f"10.0.7.{last}"}], "security_groups": [land.group]}
+        ports.append((await land.made(f"{N}/ports", {"port": wish}))["id"])
+    body = {
+        "name": "t",
+        "port_id": land.ports["web"],
+        "sub_ports": [{"port_id": ports[0], "segmentation_type": "vlan", "segmentation_id": 7}],
+    }
+    trunk = (await land.made(f"{N}/trunks", {"trunk": body}))["id"]
+    await land.app.loop.settle()
+    told = await land.why("inner", "peer")
+    assert told["hops"][0]["name"] == "web", "the server of the port that carries it"
+    assert told["verdict"]["cause"] == "unbound"
+    await land("PUT", f"{N}/trunks/{trunk}", {"trunk": {"admin_state_up": False}})
+    await land.app.loop.settle()
+    verdict = (await land.why("inner", "peer"))["verdict"]
+    assert (verdict["cause"], verdict["mend"]) == ("trunk-down", ["openstack network trunk set --enable t"])
+
+
+async def test_a_rule_for_ranges_that_have_a_name(land: Land) -> None:
+    assert (await land("DELETE", f"{N}/security-group-rules/{land.tcp}")).status == 204
+    ranges = (await land.made(f"{N}/address-groups", {"address_group": {"name": "offices", "addresses": ["10.9.0.0/16"]}}))["id"]
+    await land.rule(protocol="tcp", port_range_min=80, port_range_max=80, remote_address_group_id=ranges)
+    await land.app.loop.settle()
+    verdict = (await land.why("web", "db", tcp=80))["verdict"]
+    assert (verdict["cause"], verdict["mend"]) == ("remote-group", ["openstack address group set --address 10.0.2.5/32 offices"])
+    answer = await land("PUT", f"{N}/address-groups/{ranges}/add_addresses", {"addresses": ["10.0.2.5/32"]})
+    assert answer.status == 200
+    await land.app.loop.settle()
+    assert (await land.why("web", "db", tcp=80))["verdict"]["passes"] is True
+
+
 async def test_a_stateless_group_does_not_know_answers(land: Land) -> None:
     group = (await land.made(f"{N}/security-groups", {"security_group": {"name": "bare", "stateful": False}}))["id"]
     land.group = group

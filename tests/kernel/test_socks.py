@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from pileus.app import _twin
 from pileus.compute.live.sight import Sights
 from pileus.network.live.socks import Reach, Socks
 from tests.kernel.town import Town, play
@@ -28,8 +27,6 @@ pytestmark = pytest.mark.kernel
 async def proxy(town: Town) -> Socks:
     """As app.py makes one, on any free port."""
     port = int(town.endpoint.rpartition(":")[2])
-    twin = town.datacenter.netns.run("outside", lambda: _twin(port))
-    town.sockets.append(twin)
     named = Sights(town.app.store, town.guests).named
     socks = Socks(town.net.outside, Reach(town.app.store, ipaddress.IPv4Network("192.168.37.0/24"), port, named))
     await socks.open(0)

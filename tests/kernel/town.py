@@ -23,7 +23,7 @@ from typing import Any
 
 import uvloop
 
-from pileus.app import Drivers, build
+from pileus.app import Drivers, _twin, build
 from pileus.cli import clouds_yaml, http
 from pileus.cli.cloud import Cloud
 from pileus.compute.host import Unfit
@@ -167,7 +167,8 @@ class Town:
         self.app = build(settings, self.paths, cloud.password(), drivers=drivers, data=self.paths.data, memory=True)
         await self.app.start()
         ready = asyncio.Event()
-        self.serving = asyncio.create_task(Server(self.app.web.app).run_on([listener], ready.set))
+        twin = self.datacenter.netns.run("outside", lambda: _twin(port))
+        self.serving = asyncio.create_task(Server(self.app.web.app).run_on([listener, twin], ready.set))
         await ready.wait()
         self.endpoint = f"http://127.0.0.1:{port}"
         held = lock.take(cloud.control_lock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 from typing import Literal
 
@@ -65,9 +66,17 @@ def words_of(walk: Walk, rule: Rule) -> str:
     ports = "" if rule.low < 0 else f" {rule.low}" if rule.high in (-1, rule.low) else f" {rule.low}-{rule.high}"
     side = "from" if rule.direction == "ingress" else "to"
     if rule.group:
-        found = walk.world.store.get("security_group", rule.group)
-        return f"{kind}{ports} {side} members of {walk.world.called('security_group', found) if found else rule.group}"
+        return f"{kind}{ports} {side} members of {_group_name(walk, rule.group)}"
     return f"{kind}{ports} {side} {'anywhere' if rule.prefix in ('', '0.0.0.0/0', '::/0') else rule.prefix}"
+
+
+def _group_name(walk: Walk, id: str) -> str:
+    """A security group, or an address group, that a rule names."""
+    world = walk.world
+    if found := world.store.get("security_group", id):
+        return world.called("security_group", found)
+    ranges = world.store.get("address_group", id)
+    return f"address group {world.called('address_group', ranges)}" if ranges else id
 
 
 def _refusal(walk: Walk, port: Row, groups: list[Row], packet: Packet, direction: Direction, seer: Judge, *, answer: bool) -> Stop:
@@ -86,13 +95,7 @@ def _refusal(walk: Walk, port: Row, groups: list[Row], packet: Packet, direction
         words = f"{names} lets {packet.words} {way} only {side} {_any_of(rule.prefix for rule in far)}, and this is {side} {other}"
         return Stop("remote-prefix", words, mend.rule(packet, direction, word, other))
     if strangers := [rule for rule in near if rule.group]:
-        remote = world.row("security_group", strangers[0].group)
-        whose = world.owner(port["network_id"], other) or (walk.first if direction == "ingress" else None)
-        words = f"{names} lets {packet.words} {way} only {side} members of {world.called('security_group', remote)}, and {other} is none"
-        if whose is not None and world.mine(whose) and whose["port_security_enabled"] and remote["name"] != "default":
-            joined = f"openstack port set --security-group {world.word('security_group', remote)} {world.word('port', whose)}"
-            return Stop("remote-group", words, joined)
-        return Stop("remote-group", words, mend.rule(packet, direction, word, ""))
+        return _no_member(walk, port, packet, direction, strangers[0], names, word, other)
     if not rules:
         words = f"{names} has no rule that lets anything {way}"
         return Stop(f"no-{direction}-rule", words, mend.rule(packet, direction, word, ""))
@@ -100,6 +103,24 @@ def _refusal(walk: Walk, port: Row, groups: list[Row], packet: Packet, direction
     if ports := [rule for rule in rules if seer.matches(msgspec.structs.replace(rule, low=-1, high=-1), packet.flow, other, direction)]:
         words += f"; there is one for {words_of(walk, ports[0])}"
     return Stop(f"no-{direction}-rule", words, mend.rule(packet, direction, word, ""))
+
+
+def _no_member(walk: Walk, port: Row, packet: Packet, direction: Direction, rule: Rule, names: str, word: str, other: str) -> Stop:
+    """A rule fits, but for the group that the other side has to be in."""
+    world = walk.world
+    side = "from" if direction == "ingress" else "to"
+    words = f"{names} lets {packet.words} {WAY[direction]} only {side} members of {_group_name(walk, rule.group)}, and {other} is none"
+    if (ranges := world.store.get("address_group", rule.group)) is not None:
+        widened = f"openstack address group set --address {ipaddress.ip_network(other)} {world.word('address_group', ranges)}"
+        return Stop("remote-group", words, widened if world.mine(ranges) else mend.rule(packet, direction, word, other))
+    remote = world.row("security_group", rule.group)
+    whose = world.owner(port["network_id"], other)
+    if whose is None and walk.first and other in world.port_want(walk.first["id"]).addresses:
+        whose = walk.first  # from another network, as it was sent
+    if whose is not None and world.mine(whose) and whose["port_security_enabled"] and remote["name"] != "default":
+        joined = f"openstack port set --security-group {world.word('security_group', remote)} {world.word('port', whose)}"
+        return Stop("remote-group", words, joined)
+    return Stop("remote-group", words, mend.rule(packet, direction, word, ""))
 
 
 def _any_of(prefixes: Iterable[str]) -> str:

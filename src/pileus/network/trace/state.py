@@ -20,7 +20,7 @@ REBOOT = "openstack server reboot --hard --wait"
 
 def check_state(walk: Walk, port: Row) -> None:
     """Stop at a guest that does not run."""
-    guest = walk.world.guest(port["device_id"]) if port["device_id"] else None
+    guest = walk.world.guest_of(port)
     if guest is None:
         return
     word = walk.world.guest_word(port)

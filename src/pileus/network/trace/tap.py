@@ -26,6 +26,8 @@ def check_tap(walk: Walk, port: Row) -> None:
             f"the port of {name} is switched off (admin state down): its cable is pulled",
             f"openstack port set --enable {word}",
         )
+    if not world.port_want(port["id"]).tap:
+        raise _not_carried(walk, port)
     if port["host_error"]:
         words = f"the port of {name} could not be made on the host: {port['host_error']}"
         raise Stop("drift", words, f"pileus mend port {port['id']}")
@@ -34,6 +36,18 @@ def check_tap(walk: Walk, port: Row) -> None:
     steps = [step.verb for step in plan_port(world.port_want(port["id"]), facts) if step.verb in NEEDED]
     check_host(walk, "port", port, steps or ([] if facts and facts.network else ["make_tap"]))
     walk.note("plugged into the switch, up")
+
+
+def _not_carried(walk: Walk, port: Row) -> Stop:
+    """A port of a trunk that is switched off, or that no server has."""
+    world = walk.world
+    trunk = next(
+        iter(world.store.query("SELECT t.* FROM trunk t JOIN sub_port s ON s.trunk_id = t.id WHERE s.port_id = ?", port["id"])), None
+    )
+    if trunk is not None and not trunk["admin_state_up"]:
+        words = f"trunk {trunk['name'] or trunk['id']}, which carries the port, is switched off (admin state down)"
+        return Stop("trunk-down", words, f"openstack network trunk set --enable {world.word('trunk', trunk)}")
+    return Stop("unbound", f"no server uses the port that carries {port['name'] or port['id']}", "openstack network trunk list")
 
 
 def check_sender(walk: Walk, port: Row, packet: Packet) -> None:

@@ -188,14 +188,27 @@ class World:
         alike = self.store.count(table, {"name": name}) if name else 0
         return shlex.quote(name) if alike == 1 else str(row["id"])
 
+    def guest_of(self, port: Row) -> GuestSight | None:
+        """The server of a port, or of the port that carries it."""
+        carrier = self.carrier(port)
+        device: str = (carrier or port)["device_id"]
+        return self.guest(device) if device else None
+
+    def carrier(self, port: Row) -> Row | None:
+        """The trunk's own port, of one that is carried."""
+        if port["device_owner"] != rows.SUB_PORT:
+            return None
+        sql = "SELECT p.* FROM sub_port s JOIN trunk t ON t.id = s.trunk_id JOIN port p ON p.id = t.port_id WHERE s.port_id = ?"
+        return next(iter(self.store.query(sql, port["id"])), None)
+
     def guest_name(self, port: Row) -> str:
         """The server of a port, or the port itself when no server is known."""
-        guest = self.guest(port["device_id"]) if port["device_id"] else None
+        guest = self.guest_of(port)
         return guest.name if guest else str(port["name"] or port["id"])
 
     def guest_word(self, port: Row) -> str:
         """The server of a port as a command names it; empty when there is none."""
-        guest = self.guest(port["device_id"]) if port["device_id"] else None
+        guest = self.guest_of(port)
         return shlex.quote(guest.word) if guest else ""
 
 
