@@ -175,6 +175,20 @@ async def test_on_a_network_of_others(net: Client) -> None:
     assert error(await net("GET", f"{N}/ports/{port['id']}", token="alice"))[:2] == (404, "PortNotFound")
 
 
+async def test_groups_that_do_not_go_together(net: Client) -> None:
+    made = await subnet(net)
+    stateful, stateless = [await make(net, "security_groups", name="g", stateful=kind) for kind in (True, False)]
+    both = {"network_id": made["network_id"], "security_groups": [stateful["id"], stateless["id"]]}
+    words = "Error cannot apply both stateful and stateless security groups on the same port while attempting the operation."
+    assert error(await net("POST", f"{N}/ports", {"port": both}, token="alice")) == (409, "SecurityGroupConflict", words)
+    port = await make(net, "ports", network_id=made["network_id"], security_groups=[stateless["id"]])
+    changed = await net("PUT", f"{N}/ports/{port['id']}", {"port": {"security_groups": both["security_groups"]}}, token="alice")
+    assert error(changed)[:2] == (409, "SecurityGroupConflict")
+    assert (await show(net, "ports", port["id"]))["security_groups"] == [stateless["id"]]
+    twice = await net("PUT", f"{N}/ports/{port['id']}", {"port": {"security_groups": [stateless["id"]] * 2}}, token="alice")
+    assert error(twice)[:2] == (400, "HTTPBadRequest")
+
+
 async def test_a_port_without_addresses_may_be_in_groups(net: Client) -> None:
     network, group = await make(net, "networks"), await make(net, "security_groups", name="g")
     port = await make(net, "ports", network_id=network["id"], security_groups=[group["id"]])

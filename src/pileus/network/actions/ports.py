@@ -149,13 +149,18 @@ def _check_security(row: Row, groups: list[str]) -> None:
 
 
 def _join(ctx: Context, row: Row, groups: list[str]) -> None:
-    """Put a port into groups that the caller sees. Raises NotFound."""
+    """Put a port into groups that the caller sees, all of which or none follow connections. Raises NotFound, Conflict."""
+    kinds = set()
     for id in groups:
         group = ctx.store.get("security_group", id)
         if group is None or not (
             ctx.is_admin or group["project_id"] in (ctx.project_id, row["project_id"]) or is_shared_with_caller(ctx, id)
         ):
             raise absent("security_group", id)
+        kinds.add(group["stateful"])
+        if len(kinds) > 1:
+            reason = "cannot apply both stateful and stateless security groups on the same port"
+            raise Conflict(f"Error {reason} while attempting the operation.", type="SecurityGroupConflict")
         ctx.store.insert("port_security_group", {"port_id": row["id"], "security_group_id": id})
 
 

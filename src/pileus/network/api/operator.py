@@ -258,7 +258,7 @@ ROUTES = (
     Route("GET", "/v2.0/service-providers", list_service_providers),
     Route("GET", "/v2.0/network-ip-availabilities", list_ip_availabilities),
     Route("GET", "/v2.0/network-ip-availabilities/{id}", show_ip_availability),
-    Route("GET", "/v2.0/floatingip_pools", list_floatingip_pools),
+    *(Route("GET", f"/v2.0/{path}", list_floatingip_pools) for path in ("floatingip_pools", "floatingip-pools")),
     Route("POST", "/v2.0/flavors/{id}/service_profiles", add_flavor_service_profile),
     Route(
         "DELETE",
