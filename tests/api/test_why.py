@@ -234,6 +234,51 @@ async def test_a_server_that_is_off(land: Land) -> None:
     assert (verdict["cause"], verdict["mend"]) == ("server-stopped", ["openstack server start db"])
 
 
+async def test_names(land: Land) -> None:
+    name = "host-10-0-2-6.openstacklocal"
+    assert (await land.why("web", name))["verdict"]["passes"] is True
+    assert await land.cause("web", "host-10-0-2-99.openstacklocal") == "dns-name"
+    assert await land.cause("web", "www.example.org") == "dns-upstream"
+    for servers, cause, mended in (
+        (["10.0.2.77"], "dns-server", "openstack subnet unset --dns-nameserver 10.0.2.77 sub"),
+        (["0.0.0.0"], "dns-none", "openstack subnet set --no-dns-nameservers sub"),
+    ):
+        await land("PUT", f"{N}/subnets/{land.subnet}", {"subnet": {"dns_nameservers": servers}})
+        verdict = (await land.why("web", name))["verdict"]
+        assert (verdict["cause"], verdict["mend"][0]) == (cause, mended)
+    await land("PUT", f"{N}/subnets/{land.subnet}", {"subnet": {"dns_nameservers": ["10.0.2.77", "192.0.2.53"]}})
+    told = await land.why("web", name)
+    assert told["verdict"]["passes"] is True, "the second server does"
+    assert "differs" in {hop["mark"] for hop in told["hops"]}
+
+
+async def test_ipv6(land: Land) -> None:
+    wish = {"name": "six", "network_id": land.network, "ip_version": 6, "cidr": "fd00:2::/64"}
+    subnet = (await land.made(f"{N}/subnets", {"subnet": wish}))["id"]
+    for name, last in (("web", 5), ("db", 6)):
+        fixed = [{"ip_address": f"10.0.2.{last}"}, {"subnet_id": subnet, "ip_address": f"fd00:2::{last}"}]
+        assert (await land("PUT", f"{N}/ports/{land.ports[name]}", {"port": {"fixed_ips": fixed}})).status == 200
+    await land.app.loop.settle()
+    assert await land.cause("fd00:2::5", "fd00:2::6") == "no-ingress-rule"
+    verdict = (await land.why("fd00:2::5", "fd00:2::6"))["verdict"]
+    assert verdict["mend"] == ["openstack security group rule create --ingress --ethertype IPv6 --protocol ipv6-icmp open"]
+    await land.rule(protocol="ipv6-icmp", ethertype="IPv6")
+    await land.app.loop.settle()
+    assert (await land.why("web", "fd00:2::6"))["verdict"]["passes"] is True
+    assert await land.cause("10.0.2.5", "fd00:2::6") == "version"
+
+
+async def test_the_control_plane_is_still_at_it(land: Land, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pileus.network.live.tracer.PATIENCE", 0.3)
+    assert land.app.fake
+    del land.app.fake.part("ports")[f"{land.network}/{land.ports['db'][:11]}"]
+    land.app.loop.reasons["port", land.ports["db"]] = "the host is slow today"
+    verdict = (await land.why("web", "db"))["verdict"]
+    assert (verdict["cause"], "slow today" in verdict["words"]) == ("in-flight", True)
+    land.app.loop.reasons.clear()
+    assert await land.cause("web", "db") == "drift"
+
+
 async def test_a_port_that_a_trunk_carries(land: Land) -> None:
     other = (await land.made(f"{N}/networks", {"network": {"name": "vlan"}}))["id"]
     wish = {"network_id": other, "ip_version": 4, "cidr": "10.0.7.0/24"}
