@@ -158,6 +158,8 @@ async def test_filters(both: Client) -> None:
     cases = {
         "name=a": ["a"],
         "name=in:a,b": ["b", "a"],
+        "name=in:%22a%22,b": ["b", "a"],
+        "name=in:%22a,b%22": [],
         "name=nope": [],
         "tag=red": ["b", "a"],
         "tag=red&tag=big": ["a"],
@@ -200,6 +202,9 @@ BAD_QUERIES = [
     "member_status=maybe",
     "protected=maybe",
     "size_min=x",
+    "name=in:%22a",
+    "name=in:a,,b",
+    "name=in:",
     "size_max=99999999999999999999",
     "created_at=gte:yesterday",
     "changes-since=2020-01-01",

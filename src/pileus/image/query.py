@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ PAGING = frozenset({"limit", "marker", "sort", "sort_key", "sort_dir", "visibili
 SEVERAL = ("id", "name", "status", "container_format", "disk_format")  # may say `in:a,b`
 NUMBERS = {"size": "size =", "size_min": "size >=", "size_max": "size <=", "min_ram": "min_ram =", "min_disk": "min_disk ="}
 TIMES = ("created_at", "updated_at")
+VALUE = re.compile(r'"([^"]*)"|([^",]+)')
+QUOTED = re.compile(r'("[^"]*"|[^",]+)(,("[^"]*"|[^",]+))*')  # the whole of `a,"b,c"`
 COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "eq": "=", "neq": "<>"}
 
 
@@ -44,11 +47,18 @@ def _filter(listing: Listing, name: str, value: str) -> None:
     elif name == "protected":
         listing.where[name] = int(_truth(name, value))
     elif name in SEVERAL and value.startswith("in:"):
-        listing.where[name] = [part.strip('"') for part in value[3:].split(",")]
+        listing.where[name] = _several(name, value[3:])
     elif name in IMAGE.filters:
         listing.where[IMAGE.filters[name]] = value
     else:
         listing.terms.append(("EXISTS (SELECT 1 FROM json_each(image.properties) WHERE key = ? AND value = ?)", (name, value)))
+
+
+def _several(name: str, text: str) -> list[str]:
+    """`a,"b,c"`: values with commas between them; one that has a comma itself is quoted."""
+    if not QUOTED.fullmatch(text):
+        raise BadRequest(f"Invalid filter value {text} for {name}: values have commas between them, and quotes around those with a comma.")
+    return [quoted or plain for quoted, plain in VALUE.findall(text)]
 
 
 def _see(ctx: Context, listing: Listing, query: dict[str, str]) -> None:
