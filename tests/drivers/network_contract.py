@@ -120,8 +120,11 @@ async def scene_a_network(driver: Networks) -> None:
         {"up": True},
         {"addresses": (), "on_link": ("10.0.2.0/24", "10.0.3.0/24")},
         {"uplink": True},
+        {"outside": ("2001:db8:37::fe/64", "2001:db8:1::/64 via 2001:db8:37::5", "2001:db8:2::/64 via 2001:db8:37::5")},
+        {"outside": ("2001:db8:37::fe/64", "2001:db8:2::/64 via 2001:db8:37::6")},
+        {"outside": ()},
         {"uplink": False},
-        {"uplink": True},
+        {"uplink": True, "outside": ("2001:db8:37::fe/64", "2001:db8:1::/64 via 2001:db8:37::5")},
     ]
     for change in changes:
         want = changed(want, **change)

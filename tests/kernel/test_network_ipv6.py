@@ -259,24 +259,26 @@ async def scene_dual_stack_and_the_public_network(lan: Lan) -> None:
     add_address(lan, lan.row("router", router)["gateway_port_id"], public6, "2001:db8:37::5")
     await lan.settle(("network", public[0]), ("network", network), ("router", router), ("port", guest_port))
     guest, outside = lan.guest("a", guest_port), lan.outside()
-    outside.run("ip", "address", "add", "2001:db8:37::fe/64", "dev", "eth0", "nodad", check=True)
-    outside.run("ip", "route", "add", "2001:db8:1::/64", "via", "2001:db8:37::5", check=True)
     await eventually(lambda: address in addresses(guest))
     assert await pings(guest, "192.168.37.254")
-    await eventually(lambda: guest.pings("2001:db8:37::fe"))
+    host = "2001:db8:37:0:ffff:ffff:ffff:ffff"  # the outside host, which is told the way in
+    await eventually(lambda: guest.pings(host))
     assert await pings(outside, address)
     with guest.socket(family=socket.AF_INET6) as server, outside.socket(family=socket.AF_INET6) as client:
         server.bind(("::", 80))
         server.listen()
         client.settimeout(2)
         client.connect((address, 80))
-        assert server.accept()[1][0] == "2001:db8:37::fe"
+        assert server.accept()[1][0] == host
     with guest.socket(family=socket.AF_INET6) as server, outside.socket(family=socket.AF_INET6) as client:
         server.bind(("::", 81))
         server.listen()
         client.settimeout(0.5)
         with pytest.raises(OSError, match="timed out"):
             client.connect((address, 81))
+    lan.remove_port(lan.store.first("port", {"device_id": router, "network_id": network})["id"])  # type: ignore[index]
+    await lan.settle(("router", router))
+    assert "2001:db8:1::" not in outside.run("ip", "-6", "route").stdout
 
 
 # -- DHCPv6 -----------------------------------------------------------------------------------------------------------------------

@@ -111,7 +111,11 @@ class House:
         for port, address in ((leg["id"], "fd00:1::1"), (self.port, "fd00:1::abc")):
             place = {"subnet_id": subnet, "network_id": self.network, "ip_address": address, "position": 1}
             self.world.store.insert("fixed_ip", {"port_id": port, **place})
-        return [("network", self.network), ("router", self.router), ("port", self.port)]
+        outside = self.world.subnet(self.public[0], "2001:db8:37::/64", enable_dhcp=0)
+        gateway = self.world.row("router", self.router)["gateway_port_id"]
+        place = {"subnet_id": outside, "network_id": self.public[0], "ip_address": "2001:db8:37::5", "position": 1}
+        self.world.store.insert("fixed_ip", {"port_id": gateway, **place})
+        return [("network", self.network), ("router", self.router), ("port", self.port), ("network", self.public[0])]
 
     def remove_floating(self) -> list[Key]:
         place = self.world.remove_floating(self.floating)

@@ -147,6 +147,8 @@ class FakeNetworks:
                 changes = {"addresses": _changed(facts.addresses, step)}
             case "add_route" | "drop_route":
                 changes = {"on_link": _changed(facts.on_link, step)}
+            case "add_outside" | "drop_outside":
+                changes = {"outside": _changed(facts.outside, step)}
             case "add_uplink" | "drop_uplink":
                 changes = {"uplink": step.verb == "add_uplink"}
             case "remove":

@@ -66,6 +66,7 @@ def observe(machine: Machine, network_id: str) -> NetworkFacts | None:
         addresses=frozenset(addresses),
         on_link=on_link,
         uplink=uplink,
+        outside=root.observe_outside(machine) if uplink else frozenset(),
         rules="current" if seal == rules.skeleton_digest() else seal,
     )
 
@@ -101,6 +102,8 @@ def _do(machine: Machine, want: Want, name: str, step: Step) -> None:
                 route.request(*_requests(want, step), ignore=HARMLESS)
         case "add_uplink":
             root.join(machine, want.id, name, UPLINK)
+        case "add_outside" | "drop_outside":
+            root.change_outside(machine, step.verb == "add_outside", step.value)
         case "drop_uplink":
             root.leave(machine, want.id)
         case "remove":

@@ -61,6 +61,34 @@ def prepare(machine: Machine, public: ipaddress.IPv4Network) -> None:
         )
 
 
+def observe_outside(machine: Machine) -> frozenset[str]:
+    """The outside host's own addresses and routes in IPv6, as the host contract writes them."""
+    with machine.route(OUTSIDE) as route:
+        link = find(route, DEVICE)
+        if link is None:
+            return frozenset()
+        addresses = [cidr for index, cidr in map(rtnetlink.read_address, route.dump(rtnetlink.get_addresses())) if index == link.index]
+        ways = filter(None, map(rtnetlink.read_route, route.dump(rtnetlink.get_routes())))
+        routes = [f"{destination} via {nexthop}" for destination, nexthop, _ in ways if ":" in nexthop]
+    return frozenset([*(cidr for cidr in addresses if ":" in cidr and not cidr.startswith("fe80:")), *routes])
+
+
+def change_outside(machine: Machine, add: bool, item: str) -> None:
+    destination, _, nexthop = item.partition(" via ")
+    with machine.route(OUTSIDE) as route:
+        link = find(route, DEVICE)
+        if link is None:
+            raise HostError(f"{DEVICE} of {OUTSIDE} is not there")
+        if nexthop and add:
+            route.request(rtnetlink.add_route(destination, nexthop=nexthop))
+        elif nexthop:
+            route.request(rtnetlink.delete_route(destination, nexthop=nexthop), ignore=(errno.ESRCH,))
+        elif add:
+            route.request(rtnetlink.add_address(link.index, destination))
+        else:
+            route.request(rtnetlink.delete_address(link.index, destination), ignore=(errno.EADDRNOTAVAIL,))
+
+
 def _masquerade(machine: Machine, public: ipaddress.IPv4Network) -> None:
     text = f"""table inet {rules.TABLE}
 delete table inet {rules.TABLE}

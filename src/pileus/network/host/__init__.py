@@ -47,6 +47,7 @@ class NetworkWant(Want, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()  # "10.0.2.2/24": the host's own in the subnets, besides METADATA; METADATA6 where there is IPv6
     on_link: tuple[str, ...] = ()  # prefixes of subnets in which the host has no address of its own
     uplink: bool = False  # joined to the wire on which the outside host is
+    outside: tuple[str, ...] = ()  # of the outside host on that wire, in IPv6: "2001:db8::9/64" its own, "PREFIX via ADDRESS" its ways in
 
 
 class NetworkFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +56,7 @@ class NetworkFacts(msgspec.Struct, frozen=True, kw_only=True):
     addresses: frozenset[str] = frozenset()
     on_link: frozenset[str] = frozenset()
     uplink: bool = False
+    outside: frozenset[str] = frozenset()
     rules: str = ""  # digest of the packet filter that ports and groups hang into; empty: none
 
 

@@ -343,6 +343,13 @@ class Reconciler:
             self._note("floating_ip", floating["id"], {"status": "ACTIVE" if is_there else "DOWN"})
         for row in gone:
             self._forget_port(row["id"])
+        self._wake_outside()
+
+    def _wake_outside(self) -> None:
+        """What is behind routers in IPv6 is known on the public network, where that speaks it."""
+        for network in self.store.find("network", {"physical_network": rows.WIRE}):
+            if rows.has_ipv6(self.store, network["id"]):
+                self.cloud.wake_now("network", network["id"])
 
     def _forget_router(self, id: str, gone: Iterable[Row]) -> None:
         with self.store.transaction(durable=False):
@@ -350,6 +357,7 @@ class Reconciler:
                 self.store.delete("port", {"id": row["id"]})
             self.store.delete("router", {"id": id})
         self.flows.forget(id)
+        self._wake_outside()
 
     # -- rows -------------------------------------------------------------------------------------------------------------
 

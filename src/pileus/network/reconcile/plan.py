@@ -1,7 +1,7 @@
 """Which steps lead from what a host has to what a row wants: small rules, `(want, facts) -> steps`, in order. Pure.
 
     network         make_namespace, set_bridge, load_rules, add_/drop_address (value: CIDR), add_/drop_route (prefix on the link),
-                    add_uplink, drop_uplink, remove
+                    add_uplink, drop_uplink, add_/drop_outside (CIDR, or "PREFIX via ADDRESS"), remove
     port            make_tap, guard, limit (value: egress or ingress), attach, remove_tap, unguard
     security_group  load_part (network, Part), drop_part (network, name of the part)
     router          make_namespace, load_rules, add_leg (Leg), drop_leg (port), set_leg (port, up, mtu, mac),
@@ -49,7 +49,8 @@ def _differences(verb: str, wanted: Iterable[str], there: Iterable[str]) -> list
 
 def plan_network(want: NetworkWant, facts: NetworkFacts | None) -> list[Step]:
     if want.gone:
-        return [*([Step("drop_uplink")] if facts and facts.uplink else []), *([Step("remove")] if facts else [])]
+        drops = [Step("drop_outside", item) for item in sorted(facts.outside)] if facts else []
+        return [*drops, *([Step("drop_uplink")] if facts and facts.uplink else []), *([Step("remove")] if facts else [])]
     made = [] if facts else [Step("make_namespace")]
     facts = facts or NetworkFacts()
     return made + [step for rule in NETWORK_RULES for step in rule(want, facts)]
@@ -79,7 +80,13 @@ def _uplink(want: NetworkWant, facts: NetworkFacts) -> list[Step]:
     return [Step("add_uplink" if want.uplink else "drop_uplink")]
 
 
-NETWORK_RULES = (_filter, _bridge, _addresses, _on_link, _uplink)
+def _outside(want: NetworkWant, facts: NetworkFacts) -> list[Step]:
+    """Addresses before the ways that go through them."""
+    gone = [Step("drop_outside", item) for item in sorted(facts.outside - set(want.outside))]
+    return gone + [Step("add_outside", item) for item in want.outside if item not in facts.outside]
+
+
+NETWORK_RULES = (_filter, _bridge, _addresses, _on_link, _uplink, _outside)
 
 
 # -- port ---------------------------------------------------------------------------------------------------------------------

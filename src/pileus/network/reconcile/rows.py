@@ -33,6 +33,7 @@ INTERFACE, GATEWAY, PLACE, FOOT = "network:router_interface", "network:router_ga
 FEET = (FOOT, "network:distributed")  # ports whose addresses are the host's own on a network
 LEGS = (INTERFACE, GATEWAY)
 SUB_PORT = "trunk:subport"  # owner of a port that another one carries
+OUTSIDE_MAX = 112  # length of a prefix in which the last address is the outside host's; in a smaller one it may be needed
 WIRE = "public"  # the physical network that the outside host is on
 # a port that a guest is bound to, unless the router's or the network's own
 BOUND = "p.gone = 0 AND p.device_id <> '' AND p.device_owner NOT LIKE 'network:%'"
@@ -63,7 +64,29 @@ def network_want(store: Store, row: Row) -> NetworkWant:
         addresses=tuple(own),
         on_link=tuple(subnet["cidr"] for subnet in subnets if subnet["ip_version"] == 4 and subnet["id"] not in have),
         uplink=row["physical_network"] == WIRE,
+        outside=_outside(store, row["id"], subnets) if row["physical_network"] == WIRE and row["admin_state_up"] else (),
     )
+
+
+def _outside(store: Store, network_id: str, subnets: list[Row]) -> tuple[str, ...]:
+    """The outside host in IPv6, which nobody translates: its place in the public network's subnets, and where routers' networks are."""
+    found: list[str] = []
+    for subnet in subnets:
+        cidr = ipaddress.ip_network(subnet["cidr"])
+        if cidr.version == 6 and cidr.prefixlen <= OUTSIDE_MAX:
+            found.append(f"{cidr[-1]}/{cidr.prefixlen}")
+    if found:
+        ways = store.query(
+            "SELECT DISTINCT s.cidr, (SELECT g.ip_address FROM fixed_ip g JOIN subnet o ON o.id = g.subnet_id"
+            " WHERE g.port_id = r.gateway_port_id AND o.ip_version = 6 ORDER BY g.position LIMIT 1) AS way"
+            " FROM router r JOIN port p ON p.device_id = r.id AND p.device_owner = ? AND p.gone = 0"
+            " JOIN fixed_ip f ON f.port_id = p.id JOIN subnet s ON s.id = f.subnet_id AND s.ip_version = 6"
+            " WHERE r.gateway_network_id = ? AND r.gone = 0 ORDER BY s.cidr, r.rowid",
+            INTERFACE,
+            network_id,
+        )
+        found += {way["cidr"]: f"{way['cidr']} via {way['way']}" for way in reversed(ways) if way["way"]}.values()
+    return tuple(sorted(found, key=lambda item: (" via " in item, item)))
 
 
 def has_ipv6(store: Store, network_id: str) -> bool:

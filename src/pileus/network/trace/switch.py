@@ -11,7 +11,7 @@ from pileus.network.trace.report import ICMP, ICMP6, TCP, UDP, Packet, Stop
 from pileus.network.trace.walk import Arrival, Onward, Walk, check_host
 
 # steps of a network that packets do not wait for
-ASIDE = frozenset({"add_address", "drop_address", "add_route", "drop_route", "drop_uplink"})
+ASIDE = frozenset({"add_address", "drop_address", "add_route", "drop_route", "add_outside", "drop_outside", "drop_uplink"})
 
 
 def carry(walk: Walk, onward: Onward) -> Arrival:
