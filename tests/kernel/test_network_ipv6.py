@@ -276,7 +276,7 @@ async def scene_dual_stack_and_the_public_network(lan: Lan) -> None:
         client.settimeout(0.5)
         with pytest.raises(OSError, match="timed out"):
             client.connect((address, 81))
-    lan.remove_port(lan.store.first("port", {"device_id": router, "network_id": network})["id"])  # type: ignore[index]
+    lan.remove_port(lan.store.first("fixed_ip", {"ip_address": "2001:db8:1::1"})["port_id"])  # type: ignore[index]
     await lan.settle(("router", router))
     assert "2001:db8:1::" not in outside.run("ip", "-6", "route").stdout
 
