@@ -41,7 +41,7 @@ class Walk:
         self.asked = self.answered = 0
 
     async def settle(self) -> None:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         await self.app.loop.settle()
         while self.app.loop.reasons and time.monotonic() < end:  # a chain is looked at again when nothing refers to it any more
             await asyncio.sleep(0.1)

@@ -188,7 +188,11 @@ def tempest_conf(cloud: Cloud, web: str = "", more: Sections | None = None) -> P
 
 
 def client_clouds(cloud: Cloud) -> None:
-    """clouds.yaml below the cloud's own HOME, for the names that openstackclient's tests ask for. JSON is YAML."""
+    """What openstackclient's tests take for granted: a project demo, and their names in clouds.yaml below the cloud's own HOME.
+
+    JSON is YAML.
+    """
+    cloud.call("POST", "/identity/v3/projects", {"project": {"name": "demo"}})
     user = {"auth_url": f"{cloud.url}/identity/v3", "username": "admin", "password": cloud.password, "user_domain_id": "default"}
     scopes: dict[str, dict[str, str]] = {
         name: {"system_scope": "all"} if "system" in name else {"project_name": "admin", "project_domain_id": "default"}

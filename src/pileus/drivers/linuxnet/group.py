@@ -8,6 +8,7 @@ from itertools import groupby
 from pileus.drivers.linuxnet import network, nfnetlink, rules
 from pileus.drivers.linuxnet.machine import Machine
 from pileus.drivers.linuxnet.netlink import Netlink
+from pileus.errors import HostError
 from pileus.network.host import GroupFacts, GroupWant, Step
 
 
@@ -42,12 +43,30 @@ def observe_all(machine: Machine) -> dict[str, GroupFacts]:
 
 
 def apply(machine: Machine, steps: Sequence[Step]) -> None:
-    """Steps on one network that follow each other are one transaction."""
-    for id, there in groupby(steps, key=lambda step: step.value[0]):
+    """What is loaded into one network is one transaction, each part that is taken away another.
+
+    The kernel refuses to take away what something refers to, for the moment. That holds nothing else up: of two groups that name each
+    other, neither's members can go before the other's rules. Raises the last refusal when all that can be done is done.
+    """
+    refused: HostError | None = None
+    for (id, dropped), there in groupby(steps, key=_transaction):
         name = network.namespace(id)
         with machine.filter(name) as netfilter:
             text = "".join(_text(netfilter, step) for step in there)
-        machine.nft(name, text)
+        try:
+            machine.nft(name, text)
+        except HostError as error:
+            if not dropped:
+                raise
+            refused = error
+    if refused:
+        raise refused
+
+
+def _transaction(step: Step) -> tuple[str, str]:
+    """The network, and the part when it is taken away."""
+    id, value = step.value
+    return id, value if step.verb == "drop_part" else ""
 
 
 def _text(netfilter: Netlink, step: Step) -> str:

@@ -85,7 +85,7 @@ def _association(ctx: Context, row: Row, inner: Row) -> Row:
     if not ctx.is_admin and port["project_id"] != row["project_id"]:
         words = f"Cannot process floating IP association with Port {port['id']}, since that port is owned by a different tenant"
         raise bad_request("floatingip", words)
-    if port["device_owner"].startswith("network:"):
+    if port["device_owner"] == "network:dhcp":  # a router's own leg may have one, as in Neutron
         raise bad_request("floatingip", f"Port {port['id']} is unable to be assigned a floating IP")
     subnet_id, address = _inner_address(ctx, port, inner.get("fixed_ip_address"))
     router_id = router_between(ctx, row, port, subnet_id)

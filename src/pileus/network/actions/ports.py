@@ -96,9 +96,9 @@ def create_port(ctx: Context, values: Row) -> Row:
         if row.get("device_id"):
             row["place"] = ctx.store.count("port", {"device_id": row["device_id"]})
         ctx.store.insert("port", row)
-        given = give(ctx, network, row, wanted)
+        give(ctx, network, row, wanted)
         if groups is None:
-            groups = [default["id"]] if default and row["port_security_enabled"] and given else []
+            groups = [default["id"]] if default and row["port_security_enabled"] else []
         _check_security(row, groups)
         _join(ctx, row, groups)
         ctx.wake("port", row["id"])
