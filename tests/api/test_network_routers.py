@@ -184,6 +184,8 @@ async def test_a_floating_ip_leads_somewhere(net: Client, plant: Plant) -> None:
     assert kept["port_id"] == plant.port["id"]
     loose = (await put(net, "floatingips", made["id"], port_id=None))["floatingip"]
     assert (loose["router_id"], loose["port_id"], loose["fixed_ip_address"], loose["port_details"]) == (None,) * 4
+    await put(net, "floatingips", made["id"], port_id=plant.port["id"])
+    assert (await put(net, "floatingips", made["id"]))["floatingip"]["port_id"] is None
     (place,) = (await net("GET", f"{N}/ports?device_id={made['id']}"))["ports"]
     assert error(await net("DELETE", f"{N}/ports/{place['id']}"))[:2] == (409, "ServicePortInUse")
     assert (await net("DELETE", f"{N}/floatingips/{made['id']}", token="alice")).status == 204

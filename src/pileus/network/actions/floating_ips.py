@@ -145,6 +145,8 @@ def update_floating_ip(ctx: Context, id: str, values: Row) -> Row:
     row = find(ctx, "floating_ip", id)
     owned(ctx, row, "update_floatingip")
     checked_policy(ctx, values)
+    if not values:
+        values["port_id"] = None  # once a floating IP had nothing else to be changed
     inner: Row = {name: values.pop(name) for name in ("port_id", "fixed_ip_address") if name in values}
     with ctx.store.transaction():
         changes = columns(values, {})
