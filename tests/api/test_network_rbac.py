@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from pileus.network.actions.rbac import SHAREABLE
+from pileus.network.types import ObjectType
 from tests.api.network import ONE, TWO, N, error, make, new_client, public, subnet
 from tests.conftest import Answer, Client
 
@@ -185,3 +187,21 @@ async def test_a_pool_is_shared_only_with_those_who_may_use_its_scope(net: Clien
     assert error(await policy(net, pool["id"], TWO, kind="subnetpool"))[:2] == (400, "InvalidInput")
     assert (await policy(net, scope["id"], TWO, kind="address_scope")).status == 201
     assert (await policy(net, pool["id"], TWO, kind="subnetpool")).status == 201
+
+
+async def test_every_kind_that_can_be_shared_can_be_named(net: Client) -> None:
+    for kind in SHAREABLE:
+        assert error(await policy(net, "0" * 32, TWO, kind=kind))[0] == 404, kind
+    assert set(SHAREABLE) == set(ObjectType.VALUES)
+
+
+async def test_a_qos_policy(net: Client) -> None:
+    made = await net("POST", f"{N}/qos/policies", {"policy": {"name": "p"}})
+    id = made["policy"]["id"]
+    assert (await net("GET", f"{N}/qos/policies/{id}", token="bob")).status == 404
+    shared = await policy(net, id, TWO, "admin", kind="qos_policy")
+    assert (await net("GET", f"{N}/qos/policies/{id}", token="bob"))["policy"]["shared"] is True
+    network = await make(net, "networks", "bob", qos_policy_id=id)
+    assert error(await delete(net, shared, "admin"))[:2] == (409, "RbacPolicyInUse")
+    await net("DELETE", f"{N}/networks/{network['id']}", token="bob")
+    assert (await delete(net, shared, "admin")).status == 204

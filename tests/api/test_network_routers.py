@@ -193,6 +193,12 @@ async def test_a_floating_ip_leads_somewhere(net: Client, plant: Plant) -> None:
     assert (await net("GET", f"{N}/ports?device_id={made['id']}"))["ports"] == []
 
 
+async def test_a_floating_ip_may_lead_to_the_router_itself(net: Client, plant: Plant) -> None:
+    (leg,) = (await net("GET", f"{N}/ports?device_owner=network:router_interface", token="alice"))["ports"]
+    made = await make(net, "floatingips", floating_network_id=plant.outside, port_id=leg["id"])
+    assert (made["router_id"], made["fixed_ip_address"]) == (plant.router, leg["fixed_ips"][0]["ip_address"])
+
+
 async def test_an_address_of_ones_choice(net: Client, plant: Plant) -> None:
     asked = {"floating_network_id": plant.outside, "floating_ip_address": "192.168.37.10"}
     answer = await net("POST", f"{N}/floatingips", {"floatingip": asked}, token="alice")
@@ -211,6 +217,7 @@ async def test_an_address_of_ones_choice(net: Client, plant: Plant) -> None:
         ("not IPv4", "BadRequest", "since that is not an IPv4 address"),
         ("two addresses", "BadRequest", "has multiple fixed IPv4 addresses.  Must provide a specific IPv4 address"),
         ("no address", "BadRequest", "that has no fixed IPv4 addresses"),
+        ("a foot", "BadRequest", "is unable to be assigned a floating IP"),
         ("no way", "ExternalGatewayForFloatingIPNotFound", "is not reachable from subnet"),
         ("no port", "PortNotFound", "could not be found"),
         ("twice", "FloatingIPPortAlreadyAssociated", "as that fixed IP already has a floating IP on external network"),
@@ -218,6 +225,7 @@ async def test_an_address_of_ones_choice(net: Client, plant: Plant) -> None:
 )
 async def test_floating_ips_refused(net: Client, plant: Plant, case: str, kind: str, words: str) -> None:
     network, id = plant.subnet["network_id"], plant.port["id"]
+    foot = await make(net, "ports", network_id=network, device_owner="network:dhcp")
     apart = await subnet(net, "10.4.0.0/24")
     two = [{"subnet_id": plant.subnet["id"]}] * 2
     values: dict[str, Any] = {
@@ -226,6 +234,7 @@ async def test_floating_ips_refused(net: Client, plant: Plant, case: str, kind: 
         "not IPv4": {"port_id": id, "fixed_ip_address": "fd00::1"},
         "two addresses": {"port_id": (await make(net, "ports", network_id=network, fixed_ips=two))["id"]},
         "no address": {"port_id": (await make(net, "ports", network_id=network, fixed_ips=[]))["id"]},
+        "a foot": {"port_id": foot["id"]},
         "no way": {"port_id": (await make(net, "ports", network_id=apart["network_id"]))["id"]},
         "no port": {"port_id": "00000000-0000-0000-0000-000000000000"},
         "twice": {"port_id": id},

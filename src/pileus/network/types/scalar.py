@@ -254,7 +254,7 @@ class PlainPrefix:
 class ObjectType:
     """A kind of thing that can be shared, in any case."""
 
-    VALUES = ("address_group", "address_scope", "network", "security_group", "subnetpool")
+    VALUES = ("address_group", "address_scope", "network", "qos_policy", "security_group", "subnetpool")
 
     def parse(self, value: Any, /) -> str:
         word = value.strip().lower() if isinstance(value, str) else ""
