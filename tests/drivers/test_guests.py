@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import dataclasses
 import fcntl
 import json
 import os
@@ -457,3 +458,13 @@ async def test_nothing_is_plugged_into_a_guest_that_does_not_run(rig: Rig) -> No
     await rig.bring("off")
     with pytest.raises(HostError):
         await rig.guests.apply(ID, [Step("plug", 1, nic=card(1))])
+
+
+async def test_the_cards_a_guest_starts_with_are_known_at_once(rig: Rig) -> None:
+    """Before its firmware has looked at the bus, too: a card that were taken for missing would be plugged in again, over the first."""
+    guest = dataclasses.replace(GUEST, nics=(card(1), card(2)))
+    want = Want(ID, "on", 1, disk=DISK, guest=guest)
+    await rig.guests.apply(ID, plan(want, await rig.facts()))
+    facts = await rig.facts()
+    assert facts.nics == {card(1).port, card(2).port}
+    assert plan(want, facts) == []

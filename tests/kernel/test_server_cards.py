@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,11 @@ class Guest:
         self.says("true", "", BOOT)
 
     def tells(self, command: str) -> str | None:
-        """What a command in the guest prints; None when it fails."""
-        done = self.site.ssh(self.address, command)
+        """What a command in the guest prints; None when it fails, or a guest that is short of time does not end it."""
+        try:
+            done = self.site.ssh(self.address, command)
+        except subprocess.TimeoutExpired:
+            return None
         return done.stdout.strip() if done.returncode == 0 else None
 
     def says(self, command: str, part: str, seconds: float = 60) -> str:
@@ -86,7 +90,7 @@ def test_cards_come_and_go(site: Site) -> None:
 
     # seen inside, with an address, without a new start; and told of by the metadata
     port = guest.attach(net_id=second, tag="back")
-    site.until(lambda: guest.cards() == ["eth0", "eth1"], 20)
+    site.until(lambda: guest.cards() == ["eth0", "eth1"], 60)
     guest.says("ip -4 -o addr show eth1", "10.7.0.2/24")
     assert guest.ports()[1:] == [port]
     assert guest.last_action() == ("attach_interface", None)
@@ -98,7 +102,7 @@ def test_cards_come_and_go(site: Site) -> None:
     guest.detach(port)
     os.kill(site.control, signal.SIGKILL)
     site.up()
-    site.until(lambda: len(guest.ports()) == 1, 30)
+    site.until(lambda: len(guest.ports()) == 1, 60)
     assert guest.cards() == ["eth0"]
     with pytest.raises(AssertionError, match="404"):
         site.call("GET", f"/network/v2.0/ports/{port}")
@@ -107,7 +111,7 @@ def test_cards_come_and_go(site: Site) -> None:
     # one that was there before, after every kind of start
     mine = site.call("POST", "/network/v2.0/ports", {"port": {"network_id": second}})["port"]["id"]
     guest.attach(port_id=mine)
-    site.until(lambda: guest.cards() == ["eth0", "eth1"], 20)
+    site.until(lambda: guest.cards() == ["eth0", "eth1"], 60)
     site.act(guest.id, "reboot", {"type": "HARD"})
     site.becomes(guest.id, "ACTIVE")
     guest.says("ip -4 -o addr show eth1", "10.7.0.", BOOT)
@@ -122,12 +126,12 @@ def test_cards_come_and_go(site: Site) -> None:
 
     # a port that is deleted, and a card that the guest was started with
     site.call("DELETE", f"/network/v2.0/ports/{third}")
-    site.until(lambda: guest.cards() == ["eth0"], 30)
+    site.until(lambda: guest.cards() == ["eth0"], 60)
     site.call("DELETE", f"/network/v2.0/ports/{mine}")
     (first,) = guest.ports()
     guest.attach(net_id=second)
     guest.detach(first)
-    site.until(lambda: first not in guest.ports(), 30)
+    site.until(lambda: first not in guest.ports(), 60)
     assert guest.last_action() == ("detach_interface", None)
     assert not site.pings(guest.address)
 
@@ -144,14 +148,14 @@ def test_a_guest_hears_of_changes_and_of_ipv6(site: Site) -> None:
     (port,) = site.call("GET", f"/network/v2.0/ports?device_id={guest.id}")["ports"]
     (own,) = [ip["ip_address"] for ip in port["fixed_ips"] if ":" in ip["ip_address"]]
     guest.says("ip -6 -o addr show eth0", own)
-    assert guest.tells("ping6 -c 2 -w 10 2001:db8:6::1") is not None
+    guest.says("ping6 -c 2 -w 10 2001:db8:6::1", "2 received")
     guest.says("cat /etc/resolv.conf", "nameserver fe80::a9fe:a9fe%eth0")
 
     # name servers of both kinds change, and a renewed lease brings them
     for subnet in site.call("GET", f"/network/v2.0/subnets?network_id={guest_network}")["subnets"]:
         server = "10.0.2.53" if subnet["ip_version"] == 4 else "2001:db8:6::53"
         site.call("PUT", f"/network/v2.0/subnets/{subnet['id']}", {"subnet": {"dns_nameservers": [server]}})
-    assert guest.tells("sudo /bin/kill -SIGUSR1 $(cat /var/run/udhcpc.eth0.pid)") is not None
+    guest.says("sudo /bin/kill -SIGUSR1 $(cat /var/run/udhcpc.eth0.pid) && echo asked", "asked")
     guest.says("cat /etc/resolv.conf", "nameserver 10.0.2.53")
     said = guest.says("cat /etc/resolv.conf", "nameserver 2001:db8:6::53")
     assert "169.254.169.254" not in said
@@ -162,6 +166,6 @@ def test_a_guest_hears_of_changes_and_of_ipv6(site: Site) -> None:
     (default,) = [group for group in site.call("GET", "/network/v2.0/security-groups?name=default")["security_groups"]
                   if group["project_id"] == port["project_id"]]  # fmt: skip
     site.call("PUT", f"/network/v2.0/ports/{port['id']}", {"port": {"security_groups": [default["id"]]}})
-    site.until(lambda: not site.pings(guest.address), 20)
+    site.until(lambda: not site.pings(guest.address), 60)
     site.call("PUT", f"/network/v2.0/ports/{port['id']}", {"port": {"security_groups": port["security_groups"]}})
-    site.until(lambda: site.pings(guest.address), 20)
+    site.until(lambda: site.pings(guest.address), 60)

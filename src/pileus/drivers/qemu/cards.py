@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 from pileus.compute.host import SLOTS, Nic, Refused
 from pileus.drivers.qemu.argv import CARD, card, netdev, slot
@@ -17,21 +16,22 @@ from pileus.drivers.qemu.qmp import Qmp
 from pileus.errors import HostError
 
 LET_GO_SECONDS = 2.0  # a guest that is awake lets go of a card in a tenth of this
-Places = dict[str, str | None]  # slot -> the port of the card in it, None when it is free
+DEVICES = "/machine/peripheral"  # where QEMU's objects have those that were given a name
 
 
 async def plugged(qmp: Qmp) -> frozenset[str] | None:
     """The ports whose cards the machine has; None when it is one that was started without places to plug them into."""
-    places = await _places(qmp)
-    return frozenset(port for port in places.values() if port) if places else None
+    names = await _names(qmp)
+    return frozenset(name.removeprefix(CARD) for name in names if name.startswith(CARD)) if slot(0) in names else None
 
 
 async def plug(qmp: Qmp, nic: Nic, open_tap: Callable[[str], int]) -> None:
     """Put a card in. Raises Refused, and HostError when the port has no tap."""
-    places = await _places(qmp)
-    if nic.port in places.values():
+    names = await _names(qmp)
+    if f"{CARD}{nic.port}" in names:
         return
-    free = next((name for name, port in places.items() if port is None), None)
+    taken = {await _place(qmp, name) for name in names if name.startswith(CARD)}
+    free = next((slot(n) for n in range(SLOTS) if slot(n) in names and slot(n) not in taken), None)
     if free is None:
         raise Refused(f"all {SLOTS} places for network cards are taken", nic.port)
     with contextlib.suppress(HostError):
@@ -54,19 +54,17 @@ async def unplug(qmp: Qmp, port: str) -> None:
     """Ask the guest to let go of a card. One that does not within LET_GO_SECONDS may do so later; it is asked again then."""
     with contextlib.suppress(HostError):  # it has left, or has been asked and QEMU will not ask again so soon
         await qmp("device_del", id=f"{CARD}{port}")
-    if port not in (await _places(qmp)).values() or await qmp.event("DEVICE_DELETED", LET_GO_SECONDS, device=f"{CARD}{port}"):
+    if f"{CARD}{port}" not in await _names(qmp) or await qmp.event("DEVICE_DELETED", LET_GO_SECONDS, device=f"{CARD}{port}"):
         with contextlib.suppress(HostError):
             await qmp("netdev_del", id=netdev(port))
 
 
-async def _places(qmp: Qmp) -> Places:
-    buses = await qmp("query-pci")
-    wanted = {slot(n) for n in range(SLOTS)}
-    found = {device["qdev_id"]: device for bus in buses for device in bus["devices"] if device["qdev_id"] in wanted}
-    return {name: next(_ports(found[name]), None) for name in sorted(found, key=lambda name: int(name.removeprefix("slot")))}
+async def _names(qmp: Qmp) -> set[str]:
+    """Of the devices there are. (What the bus tells is less: what is behind a port it knows only once the guest's firmware has looked.)"""
+    return {each["name"] for each in await qmp("qom-list", path=DEVICES)}
 
 
-def _ports(bridge: dict[str, Any]) -> Iterator[str]:
-    for device in bridge.get("pci_bridge", {}).get("devices", ()):
-        if device["qdev_id"].startswith(CARD):
-            yield device["qdev_id"].removeprefix(CARD)
+async def _place(qmp: Qmp, name: str) -> str:
+    """The port of the bus that a card is in: its bus is called `/machine/peripheral/<port>/<port>`."""
+    bus: str = await qmp("qom-get", path=f"{DEVICES}/{name}", property="parent_bus")
+    return bus.rpartition("/")[2]
