@@ -60,7 +60,8 @@ def test_a_guard_is_replaced_as_a_whole() -> None:
     want = PortWant(id="p" * 36, network_id="n", mac="fa:16:3e:00:00:01", addresses=("10.0.2.1",), groups=("g-1",))
     new = rules.guard(want, 7)
     assert "delete element" not in new
-    assert 'number { "tapppppppppppp" : 7 }' in new
+    assert "from_tapppppppppppp meta mark set 7\n" in new
+    assert "to_tapppppppppppp meta mark set 7 accept\n" in new
     assert "jump in_g1\n" in new
     again = rules.guard(want, 8, before="0123456789abcdef 7")
     assert "delete element inet pileus egress { 7 }" in again
@@ -68,7 +69,7 @@ def test_a_guard_is_replaced_as_a_whole() -> None:
     stateless = rules.guard(PortWant(id="p" * 36, network_id="n", mac="fa:16:3e:00:00:01", stateful=False), 7)
     assert f"ingress {{ {7 + rules.STATELESS} : goto" in stateless
     open_ = rules.guard(PortWant(id="p" * 36, network_id="n", mac="fa:16:3e:00:00:01", secure=False), 7)
-    assert f'number {{ "tapppppppppppp" : {rules.OPEN} }}' in open_
+    assert f"to_tapppppppppppp meta mark set {rules.OPEN} accept" in open_
     assert "add rule bridge pileus from_tapppppppppppp accept\n" in open_
     assert "inet pileus egress" not in open_
 

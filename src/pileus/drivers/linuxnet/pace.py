@@ -5,9 +5,7 @@ What goes beyond a rate is dropped. A large segment that a guest hands over whol
 
 from __future__ import annotations
 
-from pileus.network.host import Limit, PortWant, Quality
-
-MARK = "paced"  # in the words of a port's seal: there is a chain for what goes to it
+from pileus.network.host import Limit, Quality
 
 
 def outward(quality: Quality) -> list[str]:
@@ -25,12 +23,3 @@ def inward(quality: Quality) -> list[str]:
 
 def _over(limit: Limit) -> str:
     return f"limit rate over {limit.rate}/second burst {limit.burst} packets drop"
-
-
-def words(want: PortWant) -> str:
-    return f" {MARK}" if want.quality.packets_in else ""
-
-
-def is_paced(before: str) -> bool:
-    """Whether a seal's words speak of a chain for what goes to the port."""
-    return MARK in before.split()

@@ -1,10 +1,11 @@
 """nft texts: a network's filter, a port's guard, a group's chains and sets. Pure: wants in, text out. A router's are in translation.py.
 
 How a network's filter works. A number goes with each packet through the bridge as its mark: the index of the tap it came from, and after
-the bridge has chosen that of the tap it goes to. The bridge table gives the number and checks the sender (`guard`); the inet table, which
-sees bridged packets by br_netfilter, keeps track of flows and lets a number's chains judge each one's first packet: `egress` where it comes
-in, `ingress` where it goes out. What has no number gets nowhere. What belongs together is sealed: an empty chain `seal_...` whose comment
-says what is in place; one transaction writes both.
+the bridge has chosen that of the tap it goes to. The bridge table gives the number (`from_...`, which checks the sender too, and `to_...`);
+the inet table, which sees bridged packets by br_netfilter, keeps track of flows and lets a number's chains judge each one's first packet:
+`egress` where it comes in, `ingress` where it goes out. What has no number gets nowhere. Every packet of every flow goes through the maps
+and the first rules: each look-up there counts. What belongs together is sealed: an empty chain `seal_...` whose comment says what is in
+place; one transaction writes both.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pileus.drivers.linuxnet import notes, pace
 from pileus.network.host import METADATA, METADATA6, Chains, Members, Part, PortWant, Rule, digest
 
 TABLE = "pileus"
-VERSION = 2  # of the texts below: a change of what they mean rewrites what an older Pileus left
+VERSION = 3  # of the texts below: a change of what they mean rewrites what an older Pileus left
 OPEN = 1  # the number of links whose packets are not judged here (index 1 is always lo's)
 LEG, UPLINK = "leg", "uplink"  # such links besides some taps: routers' legs, which begin so, and the wire to the outside
 STATELESS = 1 << 30  # added to the number of a port whose groups do not keep track of flows
@@ -32,28 +33,21 @@ NOT_SYN = "meta l4proto tcp tcp flags & (fin | syn | rst | ack) != syn ct state 
 
 
 _SKELETON = f"""table bridge {TABLE} {{
- map number {{
-  type ifname : mark;
- }}
  map guard {{
   type ifname : verdict;
  }}
- map pace {{
+ map place {{
   type ifname : verdict;
  }}
  chain prerouting {{
   type filter hook prerouting priority -200; policy drop;
-  meta mark set iifname map @number
   iifname vmap @guard
   iifname "{LEG}*" meta mark set {OPEN} accept
   iifname "{UPLINK}" meta mark set {OPEN} accept
  }}
  chain forward {{
   type filter hook forward priority -200; policy drop;
-  meta mark set 0
-  meta mark set oifname map @number
-  oifname vmap @pace
-  meta mark != 0 accept
+  oifname vmap @place
   oifname "{LEG}*" meta mark set {OPEN} accept
   oifname "{UPLINK}" meta mark set {OPEN} accept
  }}
@@ -67,8 +61,8 @@ table inet {TABLE} {{
  }}
  chain prerouting {{
   type filter hook prerouting priority 0; policy drop;
-  meta mark <= {OPEN} accept
   {KNOWN}
+  meta mark <= {OPEN} accept
   meta nfproto ipv4 udp sport 68 udp dport 67 accept
   meta nfproto ipv6 udp sport 546 udp dport 547 accept
   meta nfproto ipv6 icmpv6 type {_ND_OUT} accept
@@ -79,8 +73,8 @@ table inet {TABLE} {{
  }}
  chain forward {{
   type filter hook forward priority 0; policy drop;
-  meta mark {OPEN} accept
   {KNOWN}
+  meta mark {OPEN} accept
   meta nfproto ipv6 icmpv6 type {_ND_IN} accept
   meta mark >= {STATELESS} meta mark vmap @ingress
   ct state invalid drop
@@ -138,7 +132,7 @@ def port_seal(tap: str) -> str:
 
 def port_words(want: PortWant, index: int) -> str:
     """What a port's seal says: the digest, the number by which it is known, and what else is to be taken away with it."""
-    return f"{want.guard} {port_number(want, index)}{pace.words(want)}{notes.words(want)}"
+    return f"{want.guard} {port_number(want, index)}{notes.words(want)}"
 
 
 def port_number(want: PortWant, index: int) -> int:
@@ -150,14 +144,11 @@ def guard(want: PortWant, index: int, before: str = "") -> str:
     tap, number = tap_name(want.id), port_number(want, index)
     text = _clear(tap, before)
     own = antispoof(want) if want.secure else ["accept"]
-    text += _chain("bridge", f"from_{tap}", [*pace.outward(want.quality), *own])
-    text += f'add element bridge {TABLE} number {{ "{tap}" : {number} }}\n'
+    mark = f"meta mark set {number}"
+    text += _chain("bridge", f"from_{tap}", [*pace.outward(want.quality), mark, *own])
+    text += _chain("bridge", f"to_{tap}", [*pace.inward(want.quality), f"{mark} accept"])
     text += f'add element bridge {TABLE} guard {{ "{tap}" : goto from_{tap} }}\n'
-    if inward := pace.inward(want.quality):
-        text += _chain("bridge", f"to_{tap}", inward)
-        text += f'add element bridge {TABLE} pace {{ "{tap}" : jump to_{tap} }}\n'
-    elif pace.is_paced(before):
-        text += f"delete chain bridge {TABLE} to_{tap}\n"
+    text += f'add element bridge {TABLE} place {{ "{tap}" : goto to_{tap} }}\n'
     if number != OPEN:
         for way, hook in WAYS:
             text += _chain("inet", f"{way}_{tap}", _judgement(want, way))
@@ -172,9 +163,7 @@ def unguard(tap: str, before: str) -> str:
     """Take a port's guard away; then nothing passes."""
     if not before:
         return ""
-    text = _clear(tap, before) + f"delete chain bridge {TABLE} from_{tap}\n"
-    if pace.is_paced(before):
-        text += f"delete chain bridge {TABLE} to_{tap}\n"
+    text = _clear(tap, before) + "".join(f"delete chain bridge {TABLE} {way}_{tap}\n" for way in ("from", "to"))
     if _number(before) != OPEN:
         text += "".join(f"delete chain inet {TABLE} {way}_{tap}\n" for way, _ in WAYS)
     return text + f"delete chain inet {TABLE} {port_seal(tap)}\n"
@@ -185,9 +174,7 @@ def _clear(tap: str, before: str) -> str:
     if not before:
         return ""
     number = _number(before)
-    text = f'delete element bridge {TABLE} number {{ "{tap}" }}\ndelete element bridge {TABLE} guard {{ "{tap}" }}\n'
-    if pace.is_paced(before):
-        text += f'delete element bridge {TABLE} pace {{ "{tap}" }}\n'
+    text = f'delete element bridge {TABLE} guard {{ "{tap}" }}\ndelete element bridge {TABLE} place {{ "{tap}" }}\n'
     if notes.is_noted(before):
         text += "".join(f"delete chain inet {TABLE} {notes.chain_name(tap[3:], way)}\n" for way, _ in WAYS)
     if number != OPEN:
@@ -214,13 +201,11 @@ def antispoof(want: PortWant) -> list[str]:
     places: dict[str, list[str]] = {want.mac: list(want.addresses)}
     for pair in want.pairs:
         places.setdefault(pair.mac, []).append(pair.prefix)
-    rules = [
-        "ether type { vlan, 0x88a8 } drop",  # only this sees a tag that the kernel took off, and br_netfilter does not look below it
-        "meta protocol ip udp sport 67 udp dport 68 drop",
-    ]
-    for mac, prefixes in places.items():  # early, since nearly every frame is such
-        if v4 := collapse(prefixes, 4):
-            rules.append(f"ether saddr {mac} meta protocol ip{among('ip saddr', v4)} accept")
+    rules = ["ether type { vlan, 0x88a8 } drop"]  # only this sees a tag that the kernel took off; br_netfilter does not look below it
+    own = [(mac, v4) for mac, prefixes in places.items() if (v4 := collapse(prefixes, 4))]
+    rules += [f"ether saddr {mac} meta protocol ip{among('ip saddr', v4)} meta l4proto tcp accept" for mac, v4 in own]  # nearly every frame
+    rules.append("meta protocol ip udp sport 67 udp dport 68 drop")
+    rules += [f"ether saddr {mac} meta protocol ip{among('ip saddr', v4)} accept" for mac, v4 in own]
     rules += [
         "meta protocol ip6 icmpv6 type { 134, 137 } drop",
         "meta protocol ip6 udp sport 547 udp dport 546 drop",
