@@ -41,7 +41,9 @@ from pileus.compute.host import (
 from pileus.drivers.disks.servers import ServerDisks
 from pileus.drivers.fake.compute import FakeGuests
 from pileus.drivers.fake.host import FakeHost
-from pileus.drivers.qemu import QemuGuests
+from pileus.drivers.qemu import QemuGuests, cards
+from pileus.drivers.qemu.argv import Machine, build
+from pileus.drivers.qemu.qmp import Qmp
 from pileus.errors import HostError
 from tests.drivers.local_holder import LocalHolder
 from tests.drivers.tiny_guest import GREETING, kernel
@@ -461,10 +463,30 @@ async def test_nothing_is_plugged_into_a_guest_that_does_not_run(rig: Rig) -> No
 
 
 async def test_the_cards_a_guest_starts_with_are_known_at_once(rig: Rig) -> None:
-    """Before its firmware has looked at the bus, too: a card that were taken for missing would be plugged in again, over the first."""
     guest = dataclasses.replace(GUEST, nics=(card(1), card(2)))
     want = Want(ID, "on", 1, disk=DISK, guest=guest)
     await rig.guests.apply(ID, plan(want, await rig.facts()))
     facts = await rig.facts()
     assert facts.nics == {card(1).port, card(2).port}
     assert plan(want, facts) == []
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="there is no qemu-system-x86_64")
+async def test_cards_are_known_before_the_firmware_has_looked_at_the_bus(folder: Path) -> None:
+    """A card that were taken for missing would be plugged in again, and its packets would go nowhere. Here no instruction is ever run."""
+    argv = build(Machine(ID, dataclasses.replace(GUEST, nics=(card(1),)), "tcg")).argv
+    devices = [word for n, word in enumerate(argv) if argv[n - 1] == "-device" and word.startswith(("pcie-root-port", "virtio-net"))]
+    monitor = folder / "qmp"
+    command = [argv[0], "-S", "-nodefaults", "-machine", "q35", "-display", "none", "-netdev", f"user,id=net-{card(1).port}"]
+    command += [*(word for device in devices for word in ("-device", device)), "-qmp", f"unix:{monitor},server=on,wait=off"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # noqa: ASYNC220
+        try:
+            async with asyncio.timeout(SECONDS):
+                while not monitor.exists():  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            async with Qmp(str(monitor)) as qmp:
+                assert await cards.plugged(qmp) == {card(1).port}
+                await cards.plug(qmp, card(1), lambda port: pytest.fail("it is there"))
+        finally:
+            process.kill()
