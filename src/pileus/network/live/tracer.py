@@ -25,6 +25,7 @@ QUESTIONS_MOST = 400  # of one walk
 PATIENCE = 3.0  # seconds in which what the control plane is at is waited for
 PAUSE = 0.2
 MEND_PATIENCE = 10.0
+AT_ONCE = 2  # walks: a knock holds a thread of the driver's for up to a second
 KINDS = {"network": "network", "port": "port", "router": "router", "security-group": "security_group"}
 
 
@@ -59,6 +60,7 @@ class Tracer:
     ) -> None:
         self.cloud, self.driver = cloud, driver
         self._servers, self._work, self._resolve, self._leases = servers, work, resolve, leases
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def trace(self, ctx: Context, wish: Wish) -> Report:
         """Follow a packet. What the host shows in passing, while the control plane is at work, is looked at again."""
@@ -67,7 +69,8 @@ class Tracer:
         until = loop.time() + PATIENCE
         looked = 0
         while True:
-            report = await self._once(ctx, wish)
+            async with self._turns:
+                report = await self._once(ctx, wish)
             looked += 1
             passing = report.verdict.cause == "in-flight" or (report.verdict.cause == "drift" and looked == 1)
             if not passing or loop.time() > until:
