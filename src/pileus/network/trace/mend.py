@@ -46,8 +46,7 @@ def renew(world: World, port: Row | None) -> tuple[str, ...]:
 def host_route(world: World, network_id: str, source: str, hop: str, port: Row | None) -> tuple[str, ...]:
     """Let the guests of a network know the way to a sender's subnet."""
     own = next((a for a in world.addresses(port["id"])), None) if port else None
-    ip = ipaddress.ip_address(source)
-    theirs = next((s for s in world.store.find("subnet", order="rowid") if world.mine(s) and ip in _range(s)), None)
+    theirs = world.inner_subnet(source)
     if own is None or theirs is None:
         return ()
     subnet = world.row("subnet", own["id"])
@@ -59,8 +58,7 @@ def host_route(world: World, network_id: str, source: str, hop: str, port: Row |
 
 def by_own_router(world: World, port: Row | None, router_id: str, target: str) -> tuple[str, ...]:
     """Let a guest send to the neighbouring router itself, not to its gateway that would send it on over the same network."""
-    ip = ipaddress.ip_address(target)
-    theirs = next((s for s in world.store.find("subnet", order="rowid") if world.mine(s) and ip in _range(s)), None)
+    theirs = world.inner_subnet(target)
     if port is None or theirs is None:
         return ()
     beyond = {leg["device_id"] for leg in world.legs_on(theirs["network_id"])}
@@ -72,26 +70,21 @@ def by_own_router(world: World, port: Row | None, router_id: str, target: str) -
 
 def connect(world: World, subnet: Row, target: str) -> tuple[str, ...]:
     """Give a subnet a router, one that leads to the target if there is one."""
-    ip = ipaddress.ip_address(target)
     word = world.word("subnet", subnet)
     own = world.store.find("router", {"project_id": subnet["project_id"]}, order="rowid")
-    inside = [s for s in world.store.find("subnet", {"project_id": subnet["project_id"]}, order="rowid") if ip in _range(s)]
+    inside = world.inner_subnet(target, subnet["project_id"])
 
     def leads(router: Row) -> bool:
         legs = world.store.find("port", {"device_id": router["id"], "device_owner": rows.LEGS})
         near = {leg["network_id"] for leg in legs}
-        return any(s["network_id"] in near for s in inside) if inside else bool(router["gateway_port_id"])
+        return inside["network_id"] in near if inside else bool(router["gateway_port_id"])
 
     best = next((router for router in own if leads(router)), next(iter(own), None))
     if best is not None:
         return (f"openstack router add subnet {world.word('router', best)} {word}", *_gateway(world, best, not inside))
     public = f" --external-gateway {public_word(world)}" if not inside else ""
-    other = [f"openstack router add subnet router1 {world.word('subnet', s)}" for s in inside[:1] if s["id"] != subnet["id"]]
-    return (f"openstack router create{public} router1", f"openstack router add subnet router1 {word}", *other)
-
-
-def _range(subnet: Row) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    return ipaddress.ip_network(subnet["cidr"])
+    other = f"openstack router add subnet router1 {world.word('subnet', inside)}" if inside and inside["id"] != subnet["id"] else ""
+    return (f"openstack router create{public} router1", f"openstack router add subnet router1 {word}", other)
 
 
 def _gateway(world: World, router: Row, needed: bool) -> tuple[str, ...]:

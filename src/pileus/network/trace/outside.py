@@ -22,23 +22,15 @@ def on_wire(walk: Walk, network: Row, packet: Packet, hop: str) -> Arrival | Non
     if hop == wire.outside and packet.target == wire.outside:
         return arrive(walk, packet, network)
     walk.enter("way out", "")
-    target = ipaddress.ip_address(packet.target)
     if packet.target == wire.gateway:
         walk.note("the public network's gateway, which is the cloud's own, answers")
         return Arrival(packet, network=network, silent=True)
-    if inside := _subnet_anywhere(walk, str(target)):
+    if inside := walk.world.inner_subnet(packet.target):
         raise _astray(walk, inside, packet)
     if not wire.way_out:
         words = "the cloud has no way out to the Internet: the setting outbound is none, or neither slirp4netns nor pasta is there"
         raise Stop("no-way-out", words, "pileus doctor", "PILEUS_OUTBOUND=auto pileus up")
     raise Unknown(f"It leaves the cloud. What becomes of it on the way to {packet.target} cannot be seen from here.")
-
-
-def _subnet_anywhere(walk: Walk, address: str) -> Row | None:
-    """A subnet of the caller's that an address lies in."""
-    ip = ipaddress.ip_address(address)
-    subnets = (subnet for subnet in walk.world.store.find("subnet", order="rowid") if walk.world.mine(subnet))
-    return next((subnet for subnet in subnets if ip in ipaddress.ip_network(subnet["cidr"])), None)
 
 
 def _astray(walk: Walk, subnet: Row, packet: Packet) -> Stop:

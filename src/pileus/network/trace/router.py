@@ -97,14 +97,9 @@ def _mended(walk: Walk, row: Row, want: RouterWant, way: Way, packet: Packet) ->
         return ()
     away = mend.unroute(walk.world, row, way.route.destination, way.route.nexthop)
     ip = ipaddress.ip_address(packet.target)
-    others = [
-        r
-        for r in want.routes
-        if r != way.route and ip in ipaddress.ip_network(r.destination) and ipaddress.ip_network(r.destination).prefixlen
-    ]
-    inside = next(
-        (s for s in walk.world.store.find("subnet", order="rowid") if walk.world.mine(s) and ip in ipaddress.ip_network(s["cidr"])), None
-    )
+    ranges = (ipaddress.ip_network(route.destination) for route in want.routes if route != way.route)
+    others = any(ip in network and network.prefixlen for network in ranges)
+    inside = walk.world.inner_subnet(packet.target, row["project_id"])
     return (away, *(mend.route(walk.world, row["id"], inside) if inside and not others else ()))
 
 
@@ -233,9 +228,7 @@ def _not_outside(walk: Walk, row: Row, way: Way, packet: Packet, name: str) -> N
     world = walk.world
     if not way.leg.external or way.route is None or ipaddress.ip_network(way.route.destination).prefixlen:
         return
-    ip = ipaddress.ip_address(packet.target)
-    subnets = (s for s in world.store.find("subnet", {"project_id": row["project_id"]}, order="rowid") if world.mine(s))
-    inside = next((s for s in subnets if ip in ipaddress.ip_network(s["cidr"])), None)
+    inside = world.inner_subnet(packet.target, row["project_id"])
     if inside is not None:
         where = inside["name"] or inside["cidr"]
         words = f"router {name} knows no way to subnet {where}, where {packet.target} is: its default route sends the packet outside"
@@ -244,9 +237,8 @@ def _not_outside(walk: Walk, row: Row, way: Way, packet: Packet, name: str) -> N
 
 def _no_route(walk: Walk, row: Row, target: str, name: str) -> Stop:
     """To a subnet of the project by its router, to anything else by a gateway."""
-    world, ip = walk.world, ipaddress.ip_address(target)
-    subnets = world.store.find("subnet", {"project_id": row["project_id"]}, order="rowid")
-    inside = next((s for s in subnets if ip in ipaddress.ip_network(s["cidr"])), None)
+    world = walk.world
+    inside = world.inner_subnet(target, row["project_id"])
     if inside is not None:
         return Stop("no-route", f"router {name} knows no way to {target}", *mend.route(world, row["id"], inside))
     if not row["gateway_port_id"]:

@@ -149,6 +149,13 @@ class World:
         subnets = self.store.find("subnet", {"network_id": network_id})
         return next((subnet for subnet in subnets if ip in ipaddress.ip_network(subnet["cidr"])), None)
 
+    def inner_subnet(self, address: str, project: str | None = None) -> Row | None:
+        """The subnet that an address lies in, among those of tenants' networks that the caller may see; of one project, if it is said."""
+        ip = ipaddress.ip_address(address)
+        found = self.store.query("SELECT s.* FROM subnet s JOIN network n ON n.id = s.network_id WHERE n.external = 0 ORDER BY s.rowid")
+        mine = (s for s in found if s["project_id"] == project or (project is None and self.mine(s)))
+        return next((subnet for subnet in mine if ip in ipaddress.ip_network(subnet["cidr"])), None)
+
     def public(self) -> Row | None:
         """The network that the outside host is on."""
         return self.store.first("network", {"physical_network": rows.WIRE})
