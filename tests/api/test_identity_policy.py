@@ -91,6 +91,23 @@ async def test_a_manager_gives_what_is_not_admin_and_only_at_home(api: Client, t
     assert await status(api, "reader", "DELETE", f"/groups/{one['group']}/users/{one['user']}") == 403
 
 
+async def test_a_manager_does_not_become_an_admin(api: Client, two: Two) -> None:
+    one = two.inside["one"]
+    admin, boss = await role_id(api, "admin"), await made(api, "user", name="boss", password="boss", domain_id=two.domain["one"])
+    await ok(api, "PUT", f"/system/users/{boss['id']}/roles/{admin}", status=204)
+    await ok(api, "PUT", f"/domains/{two.domain['one']}/groups/{one['group']}/roles/{admin}", status=204)
+    new_password = {"user": {"password": "mine"}}
+    assert await status(api, "manager", "PATCH", f"/users/{boss['id']}", new_password) == 403
+    assert await status(api, "manager", "DELETE", f"/users/{boss['id']}") == 403
+    assert await status(api, "manager", "PUT", f"/groups/{one['group']}/users/{one['user']}") == 403
+    assert await status(api, "manager", "DELETE", f"/groups/{one['group']}") == 403
+    await ok(api, "PUT", f"/groups/{one['group']}/users/{one['user']}", status=204)
+    assert await status(api, "manager", "PATCH", f"/users/{one['user']}", new_password) == 403
+    assert await status(api, "manager", "DELETE", f"/groups/{one['group']}/users/{one['user']}") == 403
+    await ok(api, "DELETE", f"/domains/{two.domain['one']}/groups/{one['group']}/roles/{admin}", status=204)
+    assert await status(api, "manager", "PATCH", f"/users/{one['user']}", new_password) == 200
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [

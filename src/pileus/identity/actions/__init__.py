@@ -45,6 +45,16 @@ def within(ctx: Context, domain_id: str | None, policy: str) -> None:
         forbid(policy)
 
 
+def not_above(ctx: Context, policy: str, *actor_ids: str) -> None:
+    """Refuse a domain's manager who would reach for the rights of an admin: by a new password of one, or a place in a group of admins."""
+    if ctx.is_admin:
+        return
+    admin = ctx.store.first("role", {"name": "admin", "domain_id": None})
+    groups = [row["group_id"] for row in ctx.store.find("user_group_member", {"user_id": actor_ids})]
+    if admin and ctx.store.find("role_assignment", {"actor_id": [*actor_ids, *groups], "role_id": admin["id"]}, limit=1):
+        forbid(policy)
+
+
 def in_domain(ctx: Context, where: dict[str, Any], column: str = "domain_id") -> dict[str, Any]:
     """A list's filter, narrowed to the domain that the token is scoped to."""
     mine = ctx.who.domain_id

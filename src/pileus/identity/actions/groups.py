@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.errors import BadRequest, Conflict, NotFound
-from pileus.identity.actions import MANAGES_DOMAIN, SEES_DOMAIN, changing, in_domain, merged, missing, new_id, pack, within
+from pileus.identity.actions import MANAGES_DOMAIN, SEES_DOMAIN, changing, in_domain, merged, missing, new_id, not_above, pack, within
 from pileus.identity.actions.assignments import close
 from pileus.identity.actions.projects import DEFAULT_DOMAIN, find_domain
 from pileus.identity.actions.users import find_user
@@ -73,6 +73,7 @@ def update_group(ctx: Context, id: str, values: Row) -> Row:
 def delete_group(ctx: Context, id: str) -> None:
     """Delete a group with its assignments; its members' tokens that lived by them die."""
     _find(ctx, id, "identity:delete_group")
+    not_above(ctx, "identity:delete_group", id)
     with changing(ctx, "group.deleted", id):
         erase_group(ctx, id)
 
@@ -100,6 +101,7 @@ def _both(ctx: Context, id: str, user_id: str, policy: str) -> None:
 def add_member(ctx: Context, id: str, user_id: str) -> None:
     """Put a user into a group; twice is once."""
     _both(ctx, id, user_id, "identity:add_user_to_group")
+    not_above(ctx, "identity:add_user_to_group", id)
     if not ctx.store.find("user_group_member", {"group_id": id, "user_id": user_id}):
         with changing(ctx, "group.member_added", id):
             ctx.store.insert("user_group_member", {"group_id": id, "user_id": user_id})
@@ -109,6 +111,7 @@ def add_member(ctx: Context, id: str, user_id: str) -> None:
 def remove_member(ctx: Context, id: str, user_id: str) -> None:
     """Take a user out of a group; the tokens that its membership opened die."""
     _both(ctx, id, user_id, "identity:remove_user_from_group")
+    not_above(ctx, "identity:remove_user_from_group", id)
     _member(ctx, id, user_id)
     with changing(ctx, "group.member_removed", id):
         for assignment in ctx.store.find("role_assignment", {"actor_id": id}):

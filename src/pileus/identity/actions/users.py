@@ -17,6 +17,7 @@ from pileus.identity.actions import (
     merged,
     missing,
     new_id,
+    not_above,
     pack,
     within,
 )
@@ -137,6 +138,7 @@ def update_user(ctx: Context, id: str, values: Row, password_hash: str | None = 
     """Change a user. A new password, or being disabled, ends the user's tokens."""
     row = ctx.store.get("user", id)
     within(ctx, row["domain_id"] if row else None, "identity:update_user")
+    not_above(ctx, "identity:update_user", id)
     row = find_user(ctx, id)
     immutable(row, "user", "update", values)
     _default_project(ctx, values)
@@ -165,6 +167,7 @@ def delete_user(ctx: Context, id: str) -> None:
     """Delete a user with its assignments, tokens and all that it has delegated or kept here."""
     row = ctx.store.get("user", id)
     within(ctx, row["domain_id"] if row else None, "identity:delete_user")
+    not_above(ctx, "identity:delete_user", id)
     immutable(find_user(ctx, id), "user", "delete")
     with changing(ctx, "user.deleted", id):
         erase_user(ctx, id)
