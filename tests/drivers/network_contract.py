@@ -25,6 +25,7 @@ from pileus.network.host import (
     Neighbour,
     Networks,
     NetworkWant,
+    Pace,
     Pair,
     PortWant,
     Quality,
@@ -299,6 +300,9 @@ async def scene_a_router(driver: Networks) -> None:
         {"legs": (outer, changed(inner, mtu=1300, addresses=("10.0.2.253/24", "10.0.2.252/24")))},
         {"legs": (outer,)},
         {"legs": (outer, inner)},
+        {"paces": (Pace(fixed="10.0.2.1", egress=Limit(1000, 128)), Pace(ingress=Limit(5, 128)))},
+        {"paces": (Pace(egress=Limit(5, 128)),), "snat": ""},
+        {"paces": ()},
         {"legs": (inner,), "routes": ()},
     ]
     for change in changes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import socket
 import subprocess
 import threading
@@ -104,6 +105,28 @@ async def scene_a_network_s_policy_holds_for_its_ports(lan: Lan) -> None:
     assert await measured(one, two) < 1.1 * RATE
     await give(lan, one, policy(lan, bandwidth("egress", 10 * RATE)))
     assert await measured(one, two) > 2 * RATE, "its own goes before"
+
+
+async def scene_a_floating_ip_and_a_gateway(lan: Lan) -> None:
+    """Each has a limit of its own, outward and inward, at once and off again."""
+    public, (network, subnet) = lan.public(), lan.network("10.0.2.0/24")
+    group = lan.group({})
+    router = lan.router((network, subnet, "10.0.2.254"), outside=(*public, "192.168.37.5"))
+    ports = [lan.port(network, subnet, f"10.0.2.{n}", [group]) for n in (1, 2)]
+    floating = lan.floating(public, "192.168.37.10", router, ports[0])
+    await lan.settle(*(("network", id) for id in (public[0], network)), *(("port", port) for port in ports), ("router", router))
+    (one, two), outside = (lan.guest(str(n), port) for n, port in enumerate(ports)), lan.outside()
+    inward = dataclasses.replace(one, ip="192.168.37.10")
+    lan.store.update("floating_ip", floating, {"qos_policy_id": policy(lan, bandwidth("egress"), bandwidth("ingress"))})
+    lan.store.update("router", router, {"qos_policy_id": policy(lan, bandwidth("egress", RATE // 2))})
+    await lan.settle(("router", router))
+    for source, target, rate in ((one, outside, RATE), (outside, inward, RATE), (two, outside, RATE // 2)):
+        found = await measured(source, target)
+        assert 0.85 * rate < found < 1.2 * rate, f"{source.name} to {target.ip}: {found:.0f} kbit/s of {rate}"
+    lan.store.update("floating_ip", floating, {"qos_policy_id": ""})
+    lan.store.update("router", router, {"qos_policy_id": None})
+    await lan.settle(("router", router))
+    assert await measured(one, outside) > 2 * RATE
 
 
 def storm(source: Guest, target: Guest, count: int) -> int:

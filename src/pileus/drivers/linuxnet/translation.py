@@ -9,6 +9,7 @@ IPv6 is routed, never translated, as in Neutron: what comes in is the security g
 
 from __future__ import annotations
 
+from pileus.drivers.linuxnet import pace
 from pileus.drivers.linuxnet.rules import LINE, NOT_SYN, SKELETON, TABLE, VERSION, seal
 from pileus.network.host import METADATA, RELAY_PORT, Forwarding, RouterWant, digest
 
@@ -68,7 +69,7 @@ _TABLE = f"""table inet {TABLE} {{
 
 def router_words(want: RouterWant) -> tuple[str, str]:
     """What the seals of a router's table say: of its chains, of its maps."""
-    return digest(VERSION, table(want)), digest(VERSION, want.floating, want.forwardings)
+    return digest(VERSION, table(want)), digest(VERSION, want.floating, want.forwardings, want.paces)
 
 
 def load_router(want: RouterWant, before: str, *, is_new: bool = False) -> str:
@@ -85,6 +86,7 @@ def load_router(want: RouterWant, before: str, *, is_new: bool = False) -> str:
         maps += f"add element inet {TABLE} fixed {{ {item.fixed} : {item.address} }}\n"
     maps += f"flush chain inet {TABLE} {FORWARDING}\n"
     maps += "".join(f"add rule inet {TABLE} {FORWARDING} {rule}\n" for item in want.forwardings for rule in forward(item))
+    maps += pace.outside(want, is_new=bool(whole))
     return whole + maps + seal(FLOATING, floating, is_new=is_new)
 
 

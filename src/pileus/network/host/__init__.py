@@ -18,6 +18,7 @@ from pileus.network.host.parts import Heard as Heard
 from pileus.network.host.parts import Knock as Knock
 from pileus.network.host.parts import Limit as Limit
 from pileus.network.host.parts import Note as Note
+from pileus.network.host.parts import Pace as Pace
 from pileus.network.host.parts import Quality as Quality
 
 Kind = Literal["network", "port", "router", "security_group"]
@@ -231,13 +232,14 @@ class RouterWant(Want, frozen=True, kw_only=True):
     snat: str = ""  # what tenants' packets leave through the gateway as; empty: as they are
     floating: tuple[Floating, ...] = ()
     forwardings: tuple[Forwarding, ...] = ()
+    paces: tuple[Pace, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
 
     @property
     def rules(self) -> str:
         """Digest of translation and filter."""
         inside = sorted(address for leg in self.legs if not leg.external for address in leg.addresses)
-        return digest(self.snat, self.floating, self.forwardings, inside)
+        return digest(self.snat, self.floating, self.forwardings, inside, self.paces)
 
 
 class LegFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,6 +29,14 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
         return (self.packets_out, self.packets_in, self.dscp) != (None, None, None)
 
 
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How fast what passes outside by a floating IP may be; by none: what leaves with the gateway's own address, and its answers."""
+
+    fixed: str = ""  # the inner address; empty: the gateway's
+    egress: Limit | None = None
+    ingress: Limit | None = None
+
+
 class Carrier(msgspec.Struct, frozen=True):
     """The port that carries another one's frames to its guest, under a VLAN tag."""
 

@@ -6,7 +6,7 @@ A minimum is kept nowhere: the one switch there is has no capacity that could be
 from __future__ import annotations
 
 from pileus.kit.store import Row, Store
-from pileus.network.host import Limit, Quality
+from pileus.network.host import Limit, Pace, Quality
 
 LEAST_BURST, MOST_BURST = 128, 65_534  # kilobits: room for a few packets of 1500 bytes; what a host can keep apart
 LEAST_PACKETS = 5
@@ -26,6 +26,15 @@ def quality_of(store: Store, policy_id: str | None) -> Quality:
         packets_in=_packets(rules.get(("packet_rate_limit", "ingress"))),
         dscp=mark["dscp_mark"] if mark else None,
     )
+
+
+def paces_of(store: Store, router: Row) -> tuple[Pace, ...]:
+    """What is asked of a router's floating IPs and of its gateway."""
+    found = [("", router["qos_policy_id"])]
+    floating = store.find("floating_ip", {"router_id": router["id"]}, order="fixed_ip_address")
+    found += [(row["fixed_ip_address"], row["qos_policy_id"]) for row in floating if row["port_id"]]
+    wanted = [(fixed, quality_of(store, policy)) for fixed, policy in found]
+    return tuple(Pace(fixed=fixed, egress=q.egress, ingress=q.ingress) for fixed, q in wanted if q.egress or q.ingress)
 
 
 def _bandwidth(rule: Row | None) -> Limit | None:

@@ -26,7 +26,7 @@ from pileus.network.host import (
     RouterWant,
     Rule,
 )
-from pileus.network.reconcile.quality import quality_of
+from pileus.network.reconcile.quality import paces_of, quality_of
 from pileus.network.types.rules import PROTOCOLS, number_of
 
 INTERFACE, GATEWAY, PLACE, FOOT = "network:router_interface", "network:router_gateway", "network:floatingip", "network:dhcp"
@@ -297,6 +297,7 @@ def router_want(store: Store, row: Row) -> RouterWant:
         snat=snat if row["enable_snat"] else "",
         floating=tuple(floating),
         forwardings=tuple(forwardings),
+        paces=paces_of(store, row),
         neighbours=tuple(sorted(Neighbour(by_network[n["network_id"]], n["ip_address"], n["mac_address"]) for n in neighbours)),
     )
 
