@@ -81,10 +81,14 @@ def stop_sharing(ctx: Context, id: str, action: str | None = None) -> None:
 def check_users(ctx: Context, object_type: str, thing: Row, target: str, new: Set[str] = frozenset()) -> None:
     """Refuse to take a thing from a project (or from everybody) that uses it by no other policy."""
     policies = ctx.store.find("rbac_policy", {"object_id": thing["id"], "action": SHARED})
-    others = {policy["target_project"] for policy in policies} - {target} | new
+    whole = (
+        object_type != "network" and target == EVERYBODY
+    )  # then the owner's use counts too, and who comes instead does not: as in Neutron
+    others = {policy["target_project"] for policy in policies} - {target} | (frozenset() if whole else new)
     if EVERYBODY in others:
         return
-    users = {row["project_id"] for row in ctx.store.query(SHAREABLE[object_type].users, id=thing["id"])} - {thing["project_id"], ""}
+    users = {row["project_id"] for row in ctx.store.query(SHAREABLE[object_type].users, id=thing["id"])} - {""}
+    users -= set() if whole else {thing["project_id"]}
     users = users - others if target == EVERYBODY else users & {target}
     if not users:
         return
