@@ -144,7 +144,13 @@ ROUTERS = [
         "the subnet has no gateway",
         "a c --icmp",
         ping("a", "10.0.3.7"),
-        lines("openstack subnet set --gateway none lan-sub", "openstack server reboot --hard --wait a"),
+        lines(
+            "openstack router remove subnet r lan-sub",
+            "openstack subnet set --gateway none lan-sub",
+            "openstack port create --network lan --fixed-ip ip-address=10.0.2.1 lan-leg",
+            "openstack router add port r lan-leg",
+            "openstack server reboot --hard --wait a",
+        ),
         "no-gateway",
     ),
     Fault(
