@@ -93,7 +93,7 @@ def test_rules_are_counted_as_the_driver_writes_them() -> None:
     found = inspect.expected(rules.guard(want, 7))
     tap = rules.tap_name(want.id)
     assert found["inet", f"in_{tap}"] == 2, "one jump, and drop"
-    assert found["bridge", f"from_{tap}"] == len(rules.antispoof(want))
+    assert found["bridge", f"from_{tap}"] == 1 + len(rules.antispoof(want)), "the mark comes first"
     skeleton = inspect.expected(rules.skeleton())
     assert skeleton["inet", "input"] > 4
     assert all(not chain.startswith("seal") for _, chain in skeleton)
