@@ -57,7 +57,7 @@ def once(suite: Suite, cloud: Cloud, web: str, more: settings.Sections, asked: t
     pattern, log = asked
     order = cloud.top / "order.json"
     wanted = {"packages": suite.packages, "pattern": pattern, "workers": suite.workers, "client": suite.client, "log": log}
-    order.write_text(json.dumps(wanted))
+    order.write_text(json.dumps({**wanted, "seconds": last_time(suite)}))
     errors = cloud.top / "runner.log"
     command = [*([PILEUS, "exec", "--"] if suite.guests else []), PYTHON, RUNNER, order]
     with errors.open("w") as file:
@@ -73,6 +73,12 @@ def once(suite: Suite, cloud: Cloud, web: str, more: settings.Sections, asked: t
     if done.returncode:
         raise AssertionError(f"the runner ended with {done.returncode}\n{errors.read_text()[-3000:]}{cloud.log()}")
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def last_time(suite: Suite) -> dict[str, float]:
+    """How many seconds each test took when the whole suite was last run here."""
+    path = RESULTS / f"{suite.name}.json"
+    return {row["id"]: row["seconds"] for row in json.loads(path.read_text())["rows"]} if path.exists() else {}
 
 
 def report(suite: Suite, listed: int, rows: list[Outcome], seconds: float) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Runs test modules of a suite that others wrote: imports them once, then a fork for each worker, and a class of tests at a time for each.
 
-Run by the Python of .venv-tempest with one argument, a file of JSON: {"packages", "pattern", "workers", "client", "log"}. Each line out is
-one outcome: {"id", "outcome": "passed" | "failed" | "skipped", "text", "seconds"}; the first says how many are listed.
+Run by the Python of .venv-tempest with one argument, a file of JSON: {"packages", "pattern", "workers", "client", "log", "seconds"}.
+Each line out is one outcome: {"id", "outcome": "passed" | "failed" | "skipped", "text", "seconds"}; the first says how many are listed.
 """
 
 import gc
@@ -42,8 +42,8 @@ def name_of(test):
     return re.sub(r"\[[^]]*\bid-[0-9a-f-]{36}[^]]*\]", "", test.id())
 
 
-def classes(packages, pattern):
-    """Tests by class, those with most of them first, so that no worker is left with a long one at the end."""
+def classes(packages, pattern, seconds):
+    """Tests by class, those that took longest the last time first, so that no worker is left with a long one at the end."""
     loader = unittest.TestLoader()
     found = {}
     for package in packages:
@@ -51,7 +51,7 @@ def classes(packages, pattern):
             for test in flat(loader.loadTestsFromModule(module)):
                 if re.search(pattern, test.id()):
                     found.setdefault(type(test), []).append(test)
-    return sorted(found.values(), key=len, reverse=True)
+    return sorted(found.values(), key=lambda tests: (sum(seconds.get(name_of(test), 0) for test in tests), len(tests)), reverse=True)
 
 
 class Outcomes(unittest.TestResult):
@@ -189,7 +189,7 @@ def main():
         logging.disable(logging.INFO)  # every request and answer in full: a fifth of the time
     if order["client"]:
         load_client()
-    GROUPS.extend(classes(order["packages"], order["pattern"]))
+    GROUPS.extend(classes(order["packages"], order["pattern"], order["seconds"]))
     out.write(json.dumps({"listed": sum(map(len, GROUPS))}) + "\n")
     out.flush()
     if not GROUPS:

@@ -25,7 +25,7 @@ class Suite:
 
 
 # rules about passwords are off unless set; the suite tests them where they are on
-PASSWORDS = (("PILEUS_LOCKOUT_FAILURE_ATTEMPTS", "2"), ("PILEUS_LOCKOUT_DURATION", "5"), ("PILEUS_UNIQUE_LAST_PASSWORD_COUNT", "2"))
+PASSWORDS = (("PILEUS_LOCKOUT_FAILURE_ATTEMPTS", "2"), ("PILEUS_LOCKOUT_DURATION", "2"), ("PILEUS_UNIQUE_LAST_PASSWORD_COUNT", "2"))
 
 SUITES = {
     suite.name: suite
