@@ -44,6 +44,7 @@ class World:
         self.port = create_port(self.ctx, {**of, "network_id": self.inside["id"]})
         self.floating = create_floating_ip(self.ctx, {**of, "floating_network_id": self.outside["id"], "port_id": self.port["id"]})
         self.group = create_security_group(self.ctx, {**of, "name": "g"})
+        self.default = store.find("port_security_group", {"port_id": self.port["id"]})[0]["security_group_id"]
         self.woken.clear()
 
     def id(self, name: str) -> str:
@@ -60,6 +61,10 @@ def world() -> Iterator[World]:
 
 def rule(world: World) -> Row:
     return create_security_group_rule(world.ctx, {**RULE, "project_id": "p", "security_group_id": world.id("group")})
+
+
+def regroup(world: World) -> None:
+    update_port(world.ctx, world.id("port"), {"security_groups": [world.id("group")]})
 
 
 def drop_rule(world: World) -> None:
@@ -81,7 +86,8 @@ def drop_rule(world: World) -> None:
         (lambda w: update_port(w.ctx, w.id("port"), {"name": "x"}), ["port port", "router router"]),
         (lambda w: bind_port(w.ctx, w.id("port"), "server", "compute:nova", "h"), ["port port", "router router"]),
         (lambda w: unbind_port(w.ctx, w.id("port")), ["port port", "router router"]),
-        (lambda w: delete_port(w.ctx, w.id("port")), ["port port", "router router"]),
+        (regroup, ["port port", "router router", "security_group default"]),
+        (lambda w: delete_port(w.ctx, w.id("port")), ["port port", "router router", "security_group default"]),
         (lambda w: update_router(w.ctx, w.id("router"), {"admin_state_up": False}), ["router router"]),
         (lambda w: update_floating_ip(w.ctx, w.id("floating"), {"port_id": None}), ["router router"]),
         (rule, ["security_group group"]),
@@ -91,7 +97,7 @@ def drop_rule(world: World) -> None:
 )  # fmt: skip
 def test_woken(world: World, do: Callable[[World], object], woken: list[str]) -> None:
     do(world)
-    names = {world.id(name): name for name in ("outside", "inside", "port", "leg", "router", "group")}
+    names = {world.id(name): name for name in ("outside", "inside", "port", "leg", "router", "group", "default")}
     assert sorted(f"{kind} {names.get(id, id)}" for kind, id in world.woken) == woken
 
 
@@ -107,7 +113,12 @@ def test_from_the_top_to_nothing(world: World) -> None:
     delete_network(world.ctx, world.id("outside"))
     place = world.floating["floating_port_id"]
     expected = {("port", id) for id in (world.id("port"), world.leg, gateway, place)}
-    expected |= {("network", world.id("inside")), ("network", world.id("outside")), ("router", world.id("router"))}
+    expected |= {
+        ("security_group", world.default),
+        ("network", world.id("inside")),
+        ("network", world.id("outside")),
+        ("router", world.id("router")),
+    }
     assert world.woken == expected
     for table in ("network", "port", "router", "floating_ip", "subnet"):
         assert world.ctx.store.find(table) == [], table

@@ -18,7 +18,7 @@ from pileus.kit.store import Row, Store
 from pileus.network.actions.addresses import ROUTER_OWNERS, Wanted, automatic, give, regive_automatic
 from pileus.network.actions.qos import checked_policy
 from pileus.network.actions.quotas import spend
-from pileus.network.actions.removal import remove_forwardings, remove_port
+from pileus.network.actions.removal import leave_groups, remove_forwardings, remove_port
 from pileus.network.actions.scope import (
     Page,
     absent,
@@ -194,7 +194,7 @@ def update_port(ctx: Context, id: str, values: Row) -> Row:
         if wanted is not None:
             _readdress(ctx, network, after, wanted)
         if groups is not None:
-            ctx.store.delete("port_security_group", {"port_id": id})
+            leave_groups(ctx, id)
             _join(ctx, after, groups)
         _check_after(ctx, row, after, groups)
         _wake(ctx, row, after)

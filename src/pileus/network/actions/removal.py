@@ -12,12 +12,19 @@ from pileus.kit.store import Row
 AUTO_DELETED = ("network:dhcp",)  # owners of ports that go with their network or subnet
 
 
+def leave_groups(ctx: Context, port_id: str) -> None:
+    """Take a port out of its security groups, which look where they are still needed: nobody may ever have seen that it was in them."""
+    for joined in ctx.store.find("port_security_group", {"port_id": port_id}):
+        ctx.wake("security_group", joined["security_group_id"])
+    ctx.store.delete("port_security_group", {"port_id": port_id})
+
+
 def remove_port(ctx: Context, port: Row) -> None:
     """Wish a port away: its floating IPs lead nowhere from now on, its groups are free of it."""
     for floating in ctx.store.find("floating_ip", {"port_id": port["id"]}):
         disassociate(ctx, floating)
     remove_forwardings(ctx, {"internal_port_id": port["id"]})
-    ctx.store.delete("port_security_group", {"port_id": port["id"]})
+    leave_groups(ctx, port["id"])
     ctx.store.delete("tag", {"resource_id": port["id"]})
     ctx.store.delete("network_log", {"target_id": port["id"]})
     ctx.store.update("port", port["id"], {"gone": 1})
