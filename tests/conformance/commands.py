@@ -110,10 +110,10 @@ NETWORK = [
     Row("subnet set --dns-nameserver 1.1.1.1 sub1"),
     Row("network agent list"),
     Row("ip availability list", "net1"),
-    Row("network rbac list", later="RBAC policies"),
-    Row("network trunk list", later="trunks"),
-    Row("subnet pool list", later="subnet pools"),
-    Row("address scope list", later="address scopes"),
+    Row("network rbac list"),
+    Row("network trunk list"),
+    Row("subnet pool list"),
+    Row("address scope list"),
 ]
 ONCE = "--flavor m1.tiny --image tiny --network net1"
 SERVER = [
@@ -148,8 +148,8 @@ SERVER = [
     Row(f"floating ip set --port p1 {ADDRESS}"),
     Row(f"floating ip unset --port {ADDRESS}"),
     Row(f"floating ip delete {ADDRESS}"),
-    Row("server add port vm1 p1", settle="vm1", quick=True),
-    Row("server remove port vm1 p1", quick=True),
+    Row("server add port vm1 p1", settle="vm1"),
+    Row("server remove port vm1 p1"),
     Row("server add network vm1 net1"),
     Row("server add fixed ip vm1 net1", "fixed_ips|Fixed IPs"),
     prepare("security group create web", quick=False),

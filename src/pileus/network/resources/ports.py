@@ -85,7 +85,7 @@ PORT = Sparse(
         Field("extra_dhcp_opts", DhcpOptions(), show=unpacked("extra_dhcp_opts"), create=True, update=True, alias="extra_dhcp_opt"),
         Field(
             "security_groups",
-            ListOf(Id()),
+            ListOf(Id(), merge=True),
             show="security_groups",
             create=True,
             update=True,

@@ -25,21 +25,23 @@ def _unique(items: Sequence[Any]) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """A list of different items of one type; null is the empty list."""
+    """A list of different items of one type; null is the empty list. `merge`: items that come twice are one (a port's groups)."""
 
     of: Type
+    merge: bool = False
 
     def parse(self, value: Any, /) -> list[Any]:
         if value is None:
             return []
         if not isinstance(value, list):
             raise Mismatch(f"'{value}' is not a list", value)
-        if twice := _unique(value):
+        if (twice := _unique(value)) and not self.merge:
             raise Mismatch(f"Duplicate items in the list: '{', '.join(map(str, twice))}'", value)
-        return [self.of.parse(item) for item in value]
+        items = [self.of.parse(item) for item in value]
+        return list(dict.fromkeys(items)) if self.merge else items
 
     def schema(self) -> dict[str, Any]:
-        return {"type": ["array", "null"], "items": self.of.schema(), "uniqueItems": True}
+        return {"type": ["array", "null"], "items": self.of.schema(), "uniqueItems": not self.merge}
 
 
 class Pools:
