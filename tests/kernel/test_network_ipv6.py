@@ -149,7 +149,8 @@ async def scene_slaac_and_a_router(lan: Lan) -> None:
     assert not await pings(one, two.ip, 0.5)
     lan.store.update("router", router, {"admin_state_up": 1})
     await lan.settle(("router", router))
-    await eventually(lambda: bool(ways_out(one)))
+    for guest in (one, two):
+        await eventually(lambda guest=guest: bool(ways_out(guest)))
     assert await pings(one, two.ip)
 
 
