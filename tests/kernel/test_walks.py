@@ -156,8 +156,8 @@ def with_a_flipped_rule(datacenter: Datacenter) -> None:
 
 def with_a_chain_off(datacenter: Datacenter) -> None:
     """The product lets everything in."""
-    real = rules._jumps
-    rules._jumps = lambda groups, way: ["accept"] if way == "in" else real(groups, way)  # type: ignore[assignment]
+    real = rules._judgement
+    rules._judgement = lambda want, way: ["accept"] if way == "in" else real(want, way)  # type: ignore[assignment]
     walks(datacenter, SEED, until_different)
 
 
