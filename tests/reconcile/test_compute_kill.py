@@ -181,7 +181,7 @@ def end(cloud: World, id: str, status: int) -> None:
         cloud.guests.end(id, status)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from(sorted(CHANGES)), st.booleans()), max_size=12), st.sampled_from(["on", "off", "gone"]))
 async def test_wishes_in_any_order_come_to_the_last_one(changes: list[tuple[str, bool]], last: str) -> None:
     """Whatever was wished and whatever happened in between, with or without a look each time: the last wish is what there is."""

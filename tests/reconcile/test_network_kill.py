@@ -314,7 +314,7 @@ EVENTS: dict[str, Callable[[Play], Any]] = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(sorted(EVENTS)), max_size=14), st.randoms(use_true_random=False))
 async def test_wishes_in_any_order(events: list[str], random: Any) -> None:
     play = Play()

@@ -240,7 +240,7 @@ def test_what_is_no_identity_is_refused(awk: list[str], text: str) -> None:
     assert identity(awk, text) is None
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0\r\b\f", exclude_categories=["Cs"]), max_size=40))
 def test_no_text_escapes_into_the_shell(awk: list[str], text: str) -> None:
     """Whatever a user calls a server comes out as it went in; nothing of it is run."""

@@ -133,7 +133,7 @@ steps = st.lists(st.tuples(st.sampled_from(["give", "ask", "delete", "seen"]), s
 
 
 @given(steps)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nobody_is_given_what_another_has(todo: list[tuple[str, int]]) -> None:
     ctx = new_context()
     made = subnet(ctx, "10.0.0.0/29")  # six hosts, one of them the gateway

@@ -155,10 +155,4 @@ def _link(file: Path, name: Path) -> None:
     half = name.with_name(f".{name.name}.link")
     half.unlink(missing_ok=True)
     os.link(file, half)
-    half.chmod(0o444)
-    os.replace(half, name)
-    folder = os.open(name.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    publish(half, name)
